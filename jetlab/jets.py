@@ -1,0 +1,437 @@
+"""`Jets`: the one container that every source fills and every measure reads.
+
+Constituents are stored flat with offsets (the layout of Awkward Array), never padded. Energies and momenta are in GeV,
+lengths in mm, angles in radians with phi in (-pi, pi]. Constituents are sorted by falling pT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import numpy.typing as npt
+
+from jetlab.errors import InvalidJetsError, UnitsError
+from jetlab.vocabulary import CLASSES, PARTICLE_TYPES
+
+__all__ = ["OPTIONAL_PARTICLE_FIELDS", "PARTICLE_FIELDS", "Jets", "concatenate", "wrap_phi"]
+
+PARTICLE_FIELDS = ("pt", "eta", "phi", "mass")
+"""Fields that every constituent has: pT [GeV], pseudorapidity, azimuth [rad], mass [GeV]."""
+
+OPTIONAL_PARTICLE_FIELDS = ("charge", "ptype", "d0", "d0err", "dz", "dzerr")
+"""Fields a constituent may have: charge, particle type code, impact parameters and their errors [mm]."""
+
+_INTEGER_FIELDS = ("charge", "ptype")
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def wrap_phi(phi: npt.ArrayLike) -> Any:
+    """Wrap angles into (-pi, pi].
+
+    Parameters
+    ----------
+    phi : array_like
+        Angles in radians, any shape.
+    """
+    phi = np.asarray(phi)
+    return np.pi - np.mod(np.pi - phi, 2 * np.pi)
+
+
+class Jets:
+    """An immutable set of jets with their constituents, jet-level columns, labels and provenance.
+
+    Parameters
+    ----------
+    particles : awkward.Array
+        Records of shape ``(n, var)`` with fields ``pt``, ``eta``, ``phi``, ``mass`` and optionally ``charge``, ``ptype``
+        (code into `jetlab.vocabulary.PARTICLE_TYPES`), ``d0``, ``d0err``, ``dz``, ``dzerr``. GeV, radians, mm.
+        Constituents are sorted by falling pT here if they are not already.
+    label : array_like of int, shape (n,), optional
+        Index into `classes`.
+    classes : sequence of str
+        Class names; by default the ten of JetClass.
+    info : mapping of str to array_like, optional
+        Further columns with one value a jet, such as ``jet_sdmass`` or ``split``.
+    meta : mapping, optional
+        JSON-safe provenance: source, seed, settings, citation.
+    check : bool
+        Validate the numbers; switch off only for jets that were validated before.
+
+    Raises
+    ------
+    InvalidJetsError
+        If a value is not finite or not physical, or lengths disagree; the message names field, jet and value.
+    UnitsError
+        If the momenta are finite but cannot be in GeV.
+    """
+
+    def __init__(
+        self,
+        particles: ak.Array,
+        *,
+        label: npt.ArrayLike | None = None,
+        classes: Sequence[str] = CLASSES,
+        info: Mapping[str, npt.ArrayLike] | None = None,
+        meta: Mapping[str, Any] | None = None,
+        check: bool = True,
+    ) -> None:
+        self._offsets, self._columns = _flatten(particles)
+        self.classes = tuple(classes)
+        self.meta = dict(meta or {})
+        self._label = None if label is None else np.asarray(label).astype(np.int64)
+        self._info = {name: np.asarray(values) for name, values in (info or {}).items()}
+        if check:
+            _check_lengths(self)
+            _check_values(self)
+            _check_units(self)
+        _sort_by_pt(self._offsets, self._columns)
+
+    @classmethod
+    def from_flat(
+        cls,
+        offsets: npt.ArrayLike,
+        columns: Mapping[str, npt.ArrayLike],
+        *,
+        label: npt.ArrayLike | None = None,
+        classes: Sequence[str] = CLASSES,
+        info: Mapping[str, npt.ArrayLike] | None = None,
+        meta: Mapping[str, Any] | None = None,
+        check: bool = True,
+    ) -> Jets:
+        """Build jets from flat constituent columns and offsets.
+
+        Parameters
+        ----------
+        offsets : array_like of int, shape (n + 1,)
+            Constituents of jet ``i`` are ``offsets[i]:offsets[i + 1]``.
+        columns : mapping of str to array_like, shape (m,)
+            Constituent columns by field name.
+        label, classes, info, meta, check
+            As for `Jets`.
+        """
+        particles = _jagged(np.asarray(offsets), {name: np.asarray(v) for name, v in columns.items()})
+        return cls(particles, label=label, classes=classes, info=info, meta=meta, check=check)
+
+    # ---- constituents -------------------------------------------------------------------------------------------
+
+    @property
+    def particles(self) -> ak.Array:
+        """Constituents as `vector` Momentum4D records, shape ``(n, var)``."""
+        import vector
+
+        vector.register_awkward()
+        return ak.with_name(_jagged(self._offsets, self._columns), "Momentum4D")
+
+    @property
+    def offsets(self) -> npt.NDArray[np.int64]:
+        """Start of each jet in the flat columns, shape ``(n + 1,)``."""
+        return self._offsets
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the constituent fields present."""
+        return tuple(self._columns)
+
+    def flat(self, field: str) -> npt.NDArray[Any]:
+        """One constituent field of all jets, shape ``(sum of multiplicities,)``, read-only.
+
+        Also computes ``deta`` and ``dphi`` (relative to the jet axis, dphi wrapped) and ``energy`` [GeV].
+        """
+        if field in self._columns:
+            return self._columns[field]
+        if field == "deta":
+            return self._columns["eta"] - np.repeat(self.eta, self.multiplicity).astype(np.float32)
+        if field == "dphi":
+            return wrap_phi(self._columns["phi"] - np.repeat(self.phi, self.multiplicity)).astype(np.float32)
+        if field == "energy":
+            return self._flat_p4[:, 0]
+        msg = f"constituents have no field {field!r}; there are {', '.join(self.fields)}, deta, dphi, energy"
+        raise KeyError(msg)
+
+    @property
+    def multiplicity(self) -> npt.NDArray[np.int64]:
+        """Number of constituents of each jet, shape ``(n,)``."""
+        return np.diff(self._offsets)
+
+    @property
+    def _flat_p4(self) -> FloatArray:
+        pt, eta, phi, mass = (self._columns[f].astype(np.float64) for f in PARTICLE_FIELDS)
+        pz = pt * np.sinh(eta)
+        energy = np.sqrt(pt**2 + pz**2 + mass**2)
+        return np.stack([energy, pt * np.cos(phi), pt * np.sin(phi), pz], axis=1)
+
+    # ---- jets ---------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def p4(self) -> FloatArray:
+        """Jet four-momenta (E, px, py, pz) in GeV, the sum of the constituents, shape ``(n, 4)``, float64."""
+        jet = np.repeat(np.arange(len(self)), self.multiplicity)
+        flat = self._flat_p4
+        return np.stack([np.bincount(jet, weights=flat[:, k], minlength=len(self)) for k in range(4)], axis=1)
+
+    @property
+    def pt(self) -> FloatArray:
+        """Jet transverse momentum [GeV], shape ``(n,)``."""
+        return np.hypot(self.p4[:, 1], self.p4[:, 2])
+
+    @property
+    def eta(self) -> FloatArray:
+        """Jet pseudorapidity, shape ``(n,)``; 0 for a jet without constituents."""
+        pt = self.pt
+        return np.arcsinh(np.divide(self.p4[:, 3], pt, out=np.zeros_like(pt), where=pt > 0))
+
+    @property
+    def phi(self) -> FloatArray:
+        """Jet azimuth [rad] in (-pi, pi], shape ``(n,)``."""
+        return np.arctan2(self.p4[:, 2], self.p4[:, 1])
+
+    @property
+    def energy(self) -> FloatArray:
+        """Jet energy [GeV], shape ``(n,)``."""
+        return self.p4[:, 0]
+
+    @property
+    def mass(self) -> FloatArray:
+        """Jet mass [GeV], shape ``(n,)``; 0 for a jet without constituents."""
+        e, px, py, pz = self.p4.T
+        return np.sqrt(np.maximum(e**2 - px**2 - py**2 - pz**2, 0.0))
+
+    @property
+    def label(self) -> npt.NDArray[np.int64] | None:
+        """Index of each jet's class in `classes`, shape ``(n,)``, or None for unlabelled jets."""
+        return self._label
+
+    @property
+    def info(self) -> dict[str, npt.NDArray[Any]]:
+        """Further columns with one value a jet."""
+        return dict(self._info)
+
+    # ---- selection ----------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self._offsets) - 1
+
+    def __iter__(self) -> Iterator[Jets]:
+        return (self[i : i + 1] for i in range(len(self)))
+
+    def __getitem__(self, where: Any) -> Jets:
+        """Select jets with a slice, boolean mask, integer array, integer or class name."""
+        if isinstance(where, str):
+            return self.of_class(where)
+        index = np.atleast_1d(np.arange(len(self))[where])
+        counts = self.multiplicity[index]
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        rows = np.repeat(self._offsets[index] - offsets[:-1], counts) + np.arange(offsets[-1])
+        return self._replaced(
+            offsets,
+            {name: values[rows] for name, values in self._columns.items()},
+            None if self._label is None else self._label[index],
+            {name: values[index] for name, values in self._info.items()},
+        )
+
+    def of_class(self, name: str) -> Jets:
+        """Jets of one class.
+
+        Raises
+        ------
+        KeyError
+            If the jets have no labels or no such class.
+        """
+        if self._label is None or name not in self.classes:
+            known = "these jets carry no labels" if self._label is None else f"classes are {', '.join(self.classes)}"
+            msg = f"cannot select class {name!r}: {known}"
+            raise KeyError(msg)
+        return self[self._label == self.classes.index(name)]
+
+    def leading(self, n: int) -> Jets:
+        """The same jets with only their `n` hardest constituents; jet four-momenta change accordingly."""
+        rank = np.arange(self._offsets[-1]) - np.repeat(self._offsets[:-1], self.multiplicity)
+        keep = rank < n
+        offsets = np.concatenate([[0], np.cumsum(np.minimum(self.multiplicity, n))])
+        return self._replaced(offsets, {k: v[keep] for k, v in self._columns.items()}, self._label, self._info)
+
+    def with_info(self, **columns: npt.ArrayLike) -> Jets:
+        """The same jets with further per-jet columns, each of shape ``(n,)``."""
+        info = self._info | {name: np.asarray(values) for name, values in columns.items()}
+        jets = self._replaced(self._offsets, self._columns, self._label, info)
+        _check_lengths(jets)
+        return jets
+
+    def with_meta(self, **entries: Any) -> Jets:
+        """The same jets with further provenance entries."""
+        jets = self._replaced(self._offsets, self._columns, self._label, self._info)
+        jets.meta = self.meta | entries
+        return jets
+
+    def _replaced(
+        self,
+        offsets: npt.NDArray[Any],
+        columns: dict[str, npt.NDArray[Any]],
+        label: npt.NDArray[np.int64] | None,
+        info: dict[str, npt.NDArray[Any]],
+    ) -> Jets:
+        jets = Jets.__new__(Jets)
+        jets._offsets, jets._columns = _frozen(np.asarray(offsets, dtype=np.int64)), columns
+        jets._label, jets._info, jets.classes, jets.meta = label, info, self.classes, dict(self.meta)
+        for values in columns.values():
+            _frozen(values)
+        return jets
+
+    # ---- display ------------------------------------------------------------------------------------------------
+
+    def class_counts(self) -> dict[str, int]:
+        """Number of jets of each class that occurs, in class order."""
+        if self._label is None:
+            return {}
+        counts = np.bincount(self._label, minlength=len(self.classes))
+        return {name: int(c) for name, c in zip(self.classes, counts, strict=True) if c}
+
+    def __repr__(self) -> str:
+        if not len(self):
+            return "<Jets: none>"
+        source = f", {self.meta['source']}" if "source" in self.meta else ""
+        classes = ", ".join(f"{name} {count:,}" for name, count in self.class_counts().items()) or "no labels"
+        return (
+            f"<Jets: {len(self):,} jets, {self._offsets[-1]:,} constituents ({self._offsets[-1] / len(self):.1f} per jet), "
+            f"pT {self.pt.min():.0f} to {self.pt.max():.0f} GeV, mass median {np.median(self.mass):.0f} GeV{source}>\n"
+            f"  {classes}"
+        )
+
+
+def concatenate(parts: Sequence[Jets]) -> Jets:
+    """Join several sets of jets; they keep the fields and columns that all of them have.
+
+    Parameters
+    ----------
+    parts : sequence of Jets
+        At least one; all with the same classes.
+
+    Raises
+    ------
+    InvalidJetsError
+        If there are no parts or their classes differ.
+    """
+    parts = list(parts)
+    if not parts:
+        msg = "nothing to concatenate: expected at least one Jets"
+        raise InvalidJetsError(msg)
+    if len({p.classes for p in parts}) > 1:
+        msg = f"cannot concatenate jets of different class lists: {sorted({p.classes for p in parts})}"
+        raise InvalidJetsError(msg)
+    fields = [f for f in parts[0].fields if all(f in p.fields for p in parts)]
+    columns = [c for c in parts[0].info if all(c in p.info for p in parts)]
+    labelled = all(p.label is not None for p in parts)
+    starts = np.cumsum([0] + [int(p.offsets[-1]) for p in parts])
+    offsets = np.concatenate([[0]] + [p.offsets[1:] + s for p, s in zip(parts, starts, strict=False)])
+    return parts[0]._replaced(
+        offsets,
+        {f: np.concatenate([p.flat(f) for p in parts]) for f in fields},
+        np.concatenate([p._label for p in parts if p._label is not None]) if labelled else None,
+        {c: np.concatenate([p.info[c] for p in parts]) for c in columns},
+    )
+
+
+# ---- construction ---------------------------------------------------------------------------------------------------
+
+
+def _frozen(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    values.setflags(write=False)
+    return values
+
+
+def _jagged(offsets: npt.NDArray[Any], columns: Mapping[str, npt.NDArray[Any]]) -> ak.Array:
+    contents = [ak.contents.NumpyArray(np.asarray(v)) for v in columns.values()]
+    record = ak.contents.RecordArray(contents, list(columns), length=int(offsets[-1]))
+    return ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(np.asarray(offsets, dtype=np.int64)), record))
+
+
+def _flatten(particles: ak.Array) -> tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[Any]]]:
+    if not isinstance(particles, ak.Array) or particles.ndim != 2:
+        found = f"{particles.ndim} dimensions" if isinstance(particles, ak.Array) else type(particles).__name__
+        msg = f"particles must be an awkward array of shape (jets, constituents); found {found}"
+        raise InvalidJetsError(msg)
+    missing = [f for f in PARTICLE_FIELDS if f not in particles.fields]
+    if missing:
+        msg = (
+            f"constituents lack the fields {', '.join(missing)}; found {', '.join(particles.fields) or 'none'}. "
+            f"Expected {', '.join(PARTICLE_FIELDS)} and optionally {', '.join(OPTIONAL_PARTICLE_FIELDS)}"
+        )
+        raise InvalidJetsError(msg)
+    counts = ak.to_numpy(ak.num(particles, axis=1)).astype(np.int64)
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    columns = {}
+    for name in (*PARTICLE_FIELDS, *OPTIONAL_PARTICLE_FIELDS):
+        if name in particles.fields:
+            kind = np.int8 if name in _INTEGER_FIELDS else np.float32
+            values = ak.to_numpy(ak.flatten(particles[name], axis=1), allow_missing=False)
+            columns[name] = np.ascontiguousarray(values, dtype=kind)
+    columns["phi"] = wrap_phi(columns["phi"]).astype(np.float32)
+    return offsets, columns
+
+
+def _sort_by_pt(offsets: npt.NDArray[np.int64], columns: dict[str, npt.NDArray[Any]]) -> None:
+    jet = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    pt = columns["pt"]
+    falls = (pt[1:] <= pt[:-1]) | (jet[1:] != jet[:-1])
+    if not falls.all():
+        order = np.lexsort((-pt, jet))
+        for name in columns:
+            columns[name] = columns[name][order]
+    for values in (offsets, *columns.values()):
+        _frozen(values)
+
+
+# ---- validation -----------------------------------------------------------------------------------------------------
+
+
+def _check_lengths(jets: Jets) -> None:
+    n = len(jets)
+    per_jet = dict(jets._info) | ({} if jets._label is None else {"label": jets._label})
+    for name, values in per_jet.items():
+        if values.shape[:1] != (n,):
+            msg = f"{name} has shape {values.shape}, expected one value for each of the {n} jets"
+            raise InvalidJetsError(msg)
+    if jets._label is not None and n and not ((jets._label >= 0) & (jets._label < len(jets.classes))).all():
+        bad = int(np.flatnonzero((jets._label < 0) | (jets._label >= len(jets.classes)))[0])
+        msg = f"label of jet {bad} is {jets._label[bad]}, expected 0 to {len(jets.classes) - 1} ({', '.join(jets.classes)})"
+        raise InvalidJetsError(msg)
+
+
+def _check_values(jets: Jets) -> None:
+    for name, values in jets._columns.items():
+        bad = ~np.isfinite(values)
+        if name in ("pt", "mass"):
+            bad |= values < 0
+        if name == "eta":
+            bad |= np.abs(values) > 20
+        if name == "ptype":
+            bad |= (values < -1) | (values >= len(PARTICLE_TYPES))
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
+            jet = int(np.searchsorted(jets._offsets, row, side="right")) - 1
+            msg = (
+                f"constituent {row - jets._offsets[jet]} of jet {jet} has {name} = {values[row]}, "
+                f"which is not a physical value ({int(bad.sum())} such values in this field). Remove or mend them first"
+            )
+            raise InvalidJetsError(msg)
+
+
+def _check_units(jets: Jets) -> None:
+    filled = jets.pt[jets.multiplicity > 0]
+    if not filled.size:
+        return
+    median = float(np.median(filled))
+    if median < 2:
+        msg = (
+            f"the median jet pT is {median:.3g}, which cannot be GeV: were constituent pT given relative to the jet pT? "
+            "Multiply them by the jet pT in GeV"
+        )
+        raise UnitsError(msg)
+    if median > 50_000:
+        msg = f"the median jet pT is {median:.3g}, which cannot be GeV: are the momenta in MeV? Divide them by 1000"
+        raise UnitsError(msg)
