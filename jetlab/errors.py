@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["JetLabError", "CheckpointError", "FileError", "InvalidJetsError", "MissingExtraError", "UnitsError"]
+__all__ = [
+    "CheckpointError",
+    "FileError",
+    "InvalidJetsError",
+    "JetLabError",
+    "MissingExtraError",
+    "TrainingError",
+    "UnitsError",
+]
 
 
 class JetLabError(ValueError):
@@ -27,3 +35,7 @@ class CheckpointError(JetLabError):
 
 class MissingExtraError(JetLabError, ImportError):
     """An optional package is needed; the message gives the install command."""
+
+
+class TrainingError(JetLabError):
+    """A training that cannot start with these arguments, or cannot go on: a loss that is not finite."""
