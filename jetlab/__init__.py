@@ -13,34 +13,62 @@ Everything below is imported on first use, so that ``import jetlab`` stays fast.
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jetlab import evaluate, observables, plots, tasks
+    from jetlab.data import load_jets, write_jets
+    from jetlab.data.simulate import simulate
+    from jetlab.evaluate import compare, compare_by_class
+    from jetlab.jets import Jets, concatenate
+    from jetlab.samplers import generate
+    from jetlab.train import fit
+    from jetlab.zoo import from_pretrained, list_models, save_pretrained
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Jets",
+    "__version__",
+    "compare",
+    "compare_by_class",
+    "concatenate",
+    "evaluate",
+    "fit",
+    "from_pretrained",
+    "generate",
+    "list_models",
+    "load_jets",
+    "observables",
+    "plots",
+    "save_pretrained",
+    "simulate",
+    "tasks",
+    "write_jets",
+]
 
 _HOME = {
     "Jets": "jetlab.jets",
     "concatenate": "jetlab.jets",
     "load_jets": "jetlab.data",
     "write_jets": "jetlab.data",
-    "simulate": "jetlab.data",
+    "simulate": "jetlab.data.simulate",
     "fit": "jetlab.train",
-    "generate": "jetlab.generate",
+    "generate": "jetlab.samplers",
     "from_pretrained": "jetlab.zoo",
     "list_models": "jetlab.zoo",
+    "save_pretrained": "jetlab.zoo",
     "compare": "jetlab.evaluate",
-    "evaluate": "",
-    "observables": "",
-    "plots": "",
+    "compare_by_class": "jetlab.evaluate",
 }
-
-__all__ = [*_HOME, "__version__"]
+"""Where each public function or class lives; the other public names are modules of the package."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in __all__:
         msg = f"module 'jetlab' has no attribute {name!r}; it offers {', '.join(__all__)}"
         raise AttributeError(msg)
-    home = _HOME[name]
+    home = _HOME.get(name)
     value = getattr(importlib.import_module(home), name) if home else importlib.import_module(f"jetlab.{name}")
     globals()[name] = value
     return value

@@ -1,0 +1,100 @@
+"""The notebooks run from top to bottom, quietly, and keep to the rules of how notebooks look."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+LARGEST = 25
+"""Cells a notebook may have."""
+
+
+def name(path: Path) -> str:
+    return path.stem
+
+
+def cells(path: Path) -> list[dict]:
+    return json.loads(path.read_text(encoding="utf-8"))["cells"]
+
+
+def text(cell: dict) -> str:
+    return "".join(cell["source"])
+
+
+def shows_something(cell: dict) -> bool:
+    """Whether a cell that has run shows a picture or a widget."""
+    kinds = {kind for output in cell.get("outputs", []) for kind in output.get("data", {})}
+    return bool(kinds & {"image/png", "image/svg+xml", "application/vnd.jupyter.widget-view+json"})
+
+
+@pytest.fixture(scope="module", params=NOTEBOOKS, ids=name)
+def executed(request, tmp_path_factory):
+    """A notebook that has just been run in a fresh kernel and an empty folder, and the seconds it took."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    notebook = nbformat.read(request.param, as_version=4)
+    folder = tmp_path_factory.mktemp(request.param.stem)
+    started = time.perf_counter()
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}}).execute()
+    if "JETLAB_KEEP_NOTEBOOKS" in os.environ:
+        nbformat.write(notebook, Path(os.environ["JETLAB_KEEP_NOTEBOOKS"]) / request.param.name)
+    return notebook, time.perf_counter() - started
+
+
+def test_there_is_a_first_notebook():
+    assert (ROOT / "notebooks" / "01_first_jets.ipynb") in NOTEBOOKS
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
+def test_is_short_and_stored_without_outputs(path):
+    assert len(cells(path)) <= LARGEST
+    assert not [cell for cell in cells(path) if cell.get("outputs") or cell.get("execution_count")]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
+def test_first_cell_says_what_one_will_be_able_to_do_and_what_it_takes(path):
+    first = cells(path)[0]
+    assert first["cell_type"] == "markdown"
+    assert all(word in text(first) for word in ("you will", "minute", "memory"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
+def test_last_cell_has_an_exercise_and_the_way_to_the_dashboard(path):
+    last = text(cells(path)[-1])
+    assert "Exercise" in last
+    assert "dashboards/compare.py" in last
+
+
+@pytest.mark.notebook
+def test_runs_in_under_a_minute(executed):
+    _, seconds = executed
+    assert seconds < 60
+
+
+@pytest.mark.notebook
+def test_prints_no_warnings_and_no_banners(executed):
+    notebook, _ = executed
+    streams = [
+        (number, output["name"], output["text"])
+        for number, cell in enumerate(notebook.cells)
+        for output in cell.get("outputs", [])
+        if output["output_type"] == "stream"
+    ]
+    assert not streams
+
+
+@pytest.mark.notebook
+def test_shows_a_figure_or_a_widget_at_least_every_fourth_cell(executed):
+    notebook, _ = executed
+    shown = [-1, *(k for k, cell in enumerate(notebook.cells) if shows_something(cell)), len(notebook.cells)]
+    gaps = [after - before - 1 for before, after in pairwise(shown)]
+    assert max(gaps) <= 4, f"cells without a figure in a row: {gaps}"
