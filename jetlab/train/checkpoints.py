@@ -52,6 +52,8 @@ class Checkpoints:
             probe = self.folder / f".probe-{os.getpid()}"
             probe.write_bytes(b"\0" * 4096)
             probe.unlink()
+            for unfinished in self.folder.glob(f".{self.last.name}.*.tmp"):  # of a training that was killed meanwhile
+                unfinished.unlink()
             free = shutil.disk_usage(self.folder).free
         except OSError as error:
             msg = f"checkpoints cannot be written to {self.folder} ({error}). Give a folder you can write to as out"

@@ -12,7 +12,7 @@ from jetlab.errors import TrainingError
 from jetlab.train import engine
 from jetlab.train.order import steps_per_epoch
 from jetlab.train.schedules import Schedule, ScheduleName
-from jetlab.train.training import Dataset, Objective, Training
+from jetlab.train.training import Dataset, Habits, Objective, Training
 from jetlab.train.watch import interrupt_stops, shown
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def fit(
     progress: bool | Callable[[int, int], None] = True,
     stop: Callable[[], bool] | None = None,
     on_step: Callable[[int, dict[str, float]], None] | None = None,
+    on_start: Callable[[Run], None] | None = None,
 ) -> Run:
     """Train a model in place.
 
@@ -111,6 +112,9 @@ def fit(
         Asked after every step; training stops when it returns True. Ctrl-C does the same.
     on_step : callable, optional
         Given (step, terms) after every step, counted from 1.
+    on_start : callable, optional
+        Given the `Run` before the first step. With `fit` in a thread of its own, another thread can so look at the
+        history while it grows, and call `Run.stop`.
 
     Returns
     -------
@@ -129,6 +133,7 @@ def fit(
     .. [1] Loshchilov and Hutter, "Decoupled weight decay regularization", arXiv:1711.05101.
     """
     _check_counts(batch_size=batch_size, valid_every=valid_every, checkpoint_every=checkpoint_every)
+    _check_sizes(weight_decay=weight_decay, clip=clip)
     _check_rows("train", train)
     if valid is not None:
         _check_rows("valid", valid)
@@ -159,18 +164,23 @@ def fit(
     )
     with engine.own_random_numbers(place, seed):
         training.start(resume=resume)
+        if on_start is not None:
+            on_start(training.run)
         with (
             interrupt_stops(training.run),
             shown(progress, done=training.run.steps, total=total) as show,
         ):
-            training.go_on(
-                show=show,
-                stop=stop,
-                on_step=on_step,
-                valid_every=valid_every or max(1, total // 20),
-                checkpoint_every=checkpoint_every,
-            )
+            training.go_on(Habits(show, stop, on_step, valid_every or max(1, total // 20), checkpoint_every))
     return training.run
+
+
+def _check_sizes(*, weight_decay: float, clip: float | None) -> None:
+    if not weight_decay >= 0:
+        msg = f"weight_decay is {weight_decay}, expected 0 or more"
+        raise TrainingError(msg)
+    if clip is not None and not clip > 0:
+        msg = f"clip is {clip}, expected a positive gradient norm, or None for no clipping"
+        raise TrainingError(msg)
 
 
 def _check_counts(**counts: int | None) -> None:

@@ -84,7 +84,7 @@ class History:
         """Return the rows as a DataFrame."""
         import pandas as pd
 
-        frame = pd.DataFrame(self.rows, columns=self._columns)
+        frame = pd.DataFrame(list(self.rows), columns=self._columns)
         return frame.astype({name: "int64" for name in COUNTS if name in frame})
 
     def state_dict(self) -> dict[str, Any]:
@@ -125,6 +125,8 @@ class Run:
     model : torch.nn.Module
         The model that is trained, in place. After `fit` it holds the final weights (their average, if one was asked
         for) and is in evaluation mode.
+    running : bool
+        Whether steps are being taken.
     steps : int
         Updates done, earlier sittings included.
     total : int
@@ -138,6 +140,7 @@ class Run:
     def __init__(self, model: nn.Module, *, total: int, log: Path | None = None) -> None:
         self.model = model
         self.total = total
+        self.running = False
         self.steps = 0
         self.seconds = 0.0
         self.best: dict[str, float] | None = None
@@ -200,7 +203,7 @@ class Run:
         return f"<table>{rows}</table>"
 
     def _facts(self) -> dict[str, str]:
-        state = "finished" if self.finished else "stopped" if self.stopping else "unfinished"
+        state = "running" if self.running else "finished" if self.finished else "stopped"
         facts = {"training": state, "steps": f"{self.steps:,} of {self.total:,}", "time": _duration(self.seconds)}
         if self.rows.rows and "loss" in self.rows.rows[-1]:
             facts["loss"] = f"{self.rows.rows[-1]['loss']:.4g}"

@@ -12,6 +12,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
@@ -32,10 +33,9 @@ if TYPE_CHECKING:
 
     from jetlab.train.watch import Show
 
-__all__ = ["Batch", "Dataset", "Objective", "Training"]
+__all__ = ["Batch", "Dataset", "Habits", "Objective", "Training"]
 
 Index = npt.NDArray[np.int64]
-OnStep = Callable[[int, dict[str, float]], None]
 
 CHECKPOINT_SECONDS = 300.0
 """Time between checkpoints where no number of steps is given."""
@@ -69,6 +69,21 @@ Terms = Mapping[str, Tensor]
 Objective = Callable[[Any, Any, torch.Generator], tuple[Tensor, Terms]]
 """Maps (model, batch, generator) to a scalar loss and named detached scalars; the term ``weight``, if there is one, is
 the number of items that loss and terms are means over."""
+
+
+@dataclass(frozen=True)
+class Habits:
+    """The options of `jetlab.fit` that do not change the numbers: who watches, and when to validate and save."""
+
+    show: Show
+    stop: Callable[[], bool] | None
+    on_step: Callable[[int, dict[str, float]], None] | None
+    valid_every: int
+    checkpoint_every: int | None
+
+    def checkpoint_due(self, step: int, seconds: float) -> bool:
+        """Whether to save after `step`, `seconds` after the last time."""
+        return seconds > CHECKPOINT_SECONDS if self.checkpoint_every is None else step % self.checkpoint_every == 0
 
 
 class Training:
@@ -131,44 +146,28 @@ class Training:
             self._refuse_other(state)
             self._load(state)
 
-    def go_on(
-        self,
-        *,
-        show: Show,
-        stop: Callable[[], bool] | None,
-        on_step: OnStep | None,
-        valid_every: int,
-        checkpoint_every: int | None,
-    ) -> None:
+    def go_on(self, habits: Habits) -> None:
         """Take steps until all are done or a stop is asked for; leave the final weights in the model."""
         run, saved_at = self.run, time.perf_counter()
         began = saved_at - run.seconds
-        each = self.device.type == "cpu" or on_step is not None
+        each = self.device.type == "cpu" or habits.on_step is not None
+        run.running = True
         while not run.finished and not run.stopping:
             self._step(read=each)
             run.seconds = time.perf_counter() - began
-            validate = self.valid is not None and (run.steps % valid_every == 0 or run.finished)
-            row = validate or run.steps <= 100 or run.steps % 10 == 0 or run.finished
-            if row or each:
-                self._report(show, on_step)
-            if row:
-                self._record(self._validate() if validate else {})
-            if stop is not None and stop():
+            self._write_down(habits, each=each)
+            if habits.stop is not None and habits.stop():
                 run.stop()
-            if self._checkpoint_due(checkpoint_every, time.perf_counter() - saved_at):
-                self._report(show, on_step)
-                self.save()
+            if habits.checkpoint_due(run.steps, time.perf_counter() - saved_at):
+                self._save(habits)
                 saved_at = time.perf_counter()
-        self._report(show, on_step)
         run.seconds = time.perf_counter() - began
         if run.steps != self._saved:
-            self.save()
+            self._save(habits)
         if self.average is not None:
             self.average.swap()
         self.model.eval()
-
-    def _checkpoint_due(self, every: int | None, seconds: float) -> bool:
-        return seconds > CHECKPOINT_SECONDS if every is None else self.run.steps % every == 0
+        run.running = False
 
     # ---- one step -----------------------------------------------------------------------------------------------
 
@@ -231,14 +230,24 @@ class Training:
             "Try a lower lr, a longer warmup or a smaller clip, and look for rows that are empty or not finite"
         )
 
-    def _report(self, show: Show, on_step: OnStep | None) -> None:
+    def _write_down(self, habits: Habits, *, each: bool) -> None:
+        """Show the last steps, validate where it is time to, and add a row to the history."""
+        step, end = self.run.steps, self.run.finished
+        validate = self.valid is not None and (step % habits.valid_every == 0 or end)
+        row = validate or end or step <= 100 or step % 10 == 0
+        if row or each:
+            self._report(habits)
+        if row:
+            self._record(self._validate() if validate else {})
+
+    def _report(self, habits: Habits) -> None:
         self._read()
         for step, items, terms in self._unreported:
             weight = terms.pop("weight", 1.0)
             self.means.add(terms, weight)
-            show(step + 1, terms["loss"], items)
-            if on_step is not None:
-                on_step(step + 1, terms)
+            habits.show(step + 1, terms["loss"], items)
+            if habits.on_step is not None:
+                habits.on_step(step + 1, terms)
         self._unreported.clear()
 
     def _record(self, valid: dict[str, float]) -> None:
@@ -250,7 +259,7 @@ class Training:
 
     @torch.no_grad()
     def _validate(self) -> dict[str, float]:
-        """Weighted means of the terms over all validation rows; nothing if a stop was asked for meanwhile."""
+        """Weighted means of the terms over all validation rows."""
         assert self.valid is not None
         means = Means()
         generator = torch.Generator(self.device).manual_seed(self.settings["seed"])
@@ -260,9 +269,8 @@ class Training:
             for rows in validation_batches(self.valid.lengths, self.settings["batch_size"]):
                 loss, terms = self._compute(self.valid, rows, generator)
                 values = _as_floats({"loss": loss, **terms})
-                means.add(values, values.pop("weight", float(len(rows))))
-                if self.run.stopping:
-                    return {}
+                weight = values.pop("weight", float(len(rows)))
+                means.add(values, weight)
             self._keep_best(means.values())
         engine.set_random_state(self.device, before)
         return means.values()
@@ -280,9 +288,9 @@ class Training:
 
     # ---- checkpoints --------------------------------------------------------------------------------------------
 
-    def save(self) -> None:
-        """Write a checkpoint, if there is a folder for it."""
+    def _save(self, habits: Habits) -> None:
         if self.checkpoints is not None:
+            self._report(habits)
             self.checkpoints.save(self._state())
             self._saved = self.run.steps
 

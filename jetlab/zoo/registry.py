@@ -1,0 +1,84 @@
+"""Which architectures there are, and which models are bundled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jetlab.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["ARCHITECTURES", "BUNDLED", "architecture_class", "architecture_name", "bundled_models", "find_model"]
+
+
+def _omnijet() -> Any:
+    from jetlab.models.omnijet import OmniJet
+
+    return OmniJet
+
+
+ARCHITECTURES: dict[str, Callable[[], Any]] = {"omnijet": _omnijet}
+"""Gives the class of each architecture, imported on use, with ``from_config(config)`` and ``config_dict()``."""
+
+BUNDLED = Path(__file__).parent / "weights"
+"""Folder of the models that come with the package."""
+
+
+def architecture_class(name: str) -> Any:
+    """Import the class of an architecture.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such architecture.
+    """
+    if name not in ARCHITECTURES:
+        msg = f"unknown architecture {name!r}; this version of jetlab knows {', '.join(ARCHITECTURES)}"
+        raise CheckpointError(msg)
+    return ARCHITECTURES[name]()
+
+
+def architecture_name(model: object) -> str:
+    """Find the architecture that a model is of.
+
+    Raises
+    ------
+    CheckpointError
+        If its class is not registered.
+    """
+    for name, kind in ARCHITECTURES.items():
+        if type(model) is kind():
+            return name
+    msg = (
+        f"cannot save a {type(model).__name__}: models of these architectures can be saved: {', '.join(ARCHITECTURES)}"
+    )
+    raise CheckpointError(msg)
+
+
+def bundled_models() -> dict[str, Path]:
+    """Folders of the bundled models by name."""
+    if not BUNDLED.is_dir():
+        return {}
+    return {path.name: path for path in sorted(BUNDLED.iterdir()) if (path / "config.json").is_file()}
+
+
+def find_model(name_or_path: str | Path) -> Path:
+    """Resolve the name of a bundled model or the path of a model folder.
+
+    Raises
+    ------
+    CheckpointError
+        If it is neither.
+    """
+    bundled = bundled_models()
+    if isinstance(name_or_path, str) and name_or_path in bundled:
+        return bundled[name_or_path]
+    path = Path(name_or_path)
+    if path.is_dir():
+        return path
+    known = ", ".join(bundled) or "none"
+    found = "a file, not a folder" if path.exists() else "neither a bundled model nor a folder"
+    msg = f"{str(name_or_path)!r} is {found}. Bundled models: {known}. Or give the folder that save_pretrained wrote"
+    raise CheckpointError(msg)
