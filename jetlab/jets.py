@@ -36,10 +36,13 @@ def wrap_phi(phi: npt.ArrayLike) -> Any:
     Parameters
     ----------
     phi : array_like
-        Angles in radians, any shape.
+        Angles in radians, any shape; those inside are returned bit for bit.
     """
-    phi = np.asarray(phi)
-    return np.pi - np.mod(np.pi - phi, 2 * np.pi)
+    given = np.asarray(phi)
+    wrapped = given.astype(np.result_type(given.dtype, np.float32))
+    outside = np.isfinite(wrapped) & ((wrapped > np.pi) | (wrapped <= -np.pi))
+    wrapped[outside] = np.pi - np.mod(np.pi - wrapped[outside].astype(np.float64), 2 * np.pi)
+    return wrapped[()]
 
 
 class Jets:
@@ -48,9 +51,9 @@ class Jets:
     Parameters
     ----------
     particles : awkward.Array
-        Records of shape ``(n, var)`` with fields ``pt``, ``eta``, ``phi``, ``mass`` and optionally ``charge``, ``ptype``
-        (code into `jetlab.vocabulary.PARTICLE_TYPES`), ``d0``, ``d0err``, ``dz``, ``dzerr``. GeV, radians, mm.
-        Constituents are sorted by falling pT here if they are not already.
+        Records of shape ``(n, var)`` with fields ``pt``, ``eta``, ``phi``, ``mass`` and optionally ``charge``,
+        ``ptype`` (code into `jetlab.vocabulary.PARTICLE_TYPES`), ``d0``, ``d0err``, ``dz``, ``dzerr``. GeV, radians,
+        mm. Constituents are sorted by falling pT here if they are not already.
     label : array_like of int, shape (n,), optional
         Index into `classes`.
     classes : sequence of str
@@ -83,7 +86,7 @@ class Jets:
         self._offsets, self._columns = _flatten(particles)
         self.classes = tuple(classes)
         self.meta = dict(meta or {})
-        self._label = None if label is None else np.asarray(label).astype(np.int64)
+        self._label = None if label is None else _whole_numbers(np.asarray(label), "label", np.int64)
         self._info = {name: np.asarray(values) for name, values in (info or {}).items()}
         if check:
             _check_lengths(self)
@@ -114,7 +117,9 @@ class Jets:
         label, classes, info, meta, check
             As for `Jets`.
         """
-        particles = _jagged(np.asarray(offsets), {name: np.asarray(v) for name, v in columns.items()})
+        flat = {name: np.asarray(v) for name, v in columns.items()}
+        _check_offsets(np.asarray(offsets), flat)
+        particles = _jagged(np.asarray(offsets), flat)
         return cls(particles, label=label, classes=classes, info=info, meta=meta, check=check)
 
     # ---- constituents -------------------------------------------------------------------------------------------
@@ -149,7 +154,7 @@ class Jets:
         if field == "dphi":
             return wrap_phi(self._columns["phi"] - np.repeat(self.phi, self.multiplicity)).astype(np.float32)
         if field == "energy":
-            return self._flat_p4[:, 0]
+            return self.flat_p4[:, 0]
         msg = f"constituents have no field {field!r}; there are {', '.join(self.fields)}, deta, dphi, energy"
         raise KeyError(msg)
 
@@ -159,7 +164,8 @@ class Jets:
         return np.diff(self._offsets)
 
     @property
-    def _flat_p4(self) -> FloatArray:
+    def flat_p4(self) -> FloatArray:
+        """Constituent four-momenta (E, px, py, pz) in GeV, shape ``(sum of multiplicities, 4)``, float64."""
         pt, eta, phi, mass = (self._columns[f].astype(np.float64) for f in PARTICLE_FIELDS)
         pz = pt * np.sinh(eta)
         energy = np.sqrt(pt**2 + pz**2 + mass**2)
@@ -171,7 +177,7 @@ class Jets:
     def p4(self) -> FloatArray:
         """Jet four-momenta (E, px, py, pz) in GeV, the sum of the constituents, shape ``(n, 4)``, float64."""
         jet = np.repeat(np.arange(len(self)), self.multiplicity)
-        flat = self._flat_p4
+        flat = self.flat_p4
         return np.stack([np.bincount(jet, weights=flat[:, k], minlength=len(self)) for k in range(4)], axis=1)
 
     @property
@@ -296,8 +302,9 @@ class Jets:
             return "<Jets: none>"
         source = f", {self.meta['source']}" if "source" in self.meta else ""
         classes = ", ".join(f"{name} {count:,}" for name, count in self.class_counts().items()) or "no labels"
+        m = self._offsets[-1]
         return (
-            f"<Jets: {len(self):,} jets, {self._offsets[-1]:,} constituents ({self._offsets[-1] / len(self):.1f} per jet), "
+            f"<Jets: {len(self):,} jets, {m:,} constituents ({m / len(self):.1f} per jet), "
             f"pT {self.pt.min():.0f} to {self.pt.max():.0f} GeV, mass median {np.median(self.mass):.0f} GeV{source}>\n"
             f"  {classes}"
         )
@@ -364,14 +371,45 @@ def _flatten(particles: ak.Array) -> tuple[npt.NDArray[np.int64], dict[str, npt.
         raise InvalidJetsError(msg)
     counts = ak.to_numpy(ak.num(particles, axis=1)).astype(np.int64)
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    columns = {}
-    for name in (*PARTICLE_FIELDS, *OPTIONAL_PARTICLE_FIELDS):
-        if name in particles.fields:
-            kind = np.int8 if name in _INTEGER_FIELDS else np.float32
-            values = ak.to_numpy(ak.flatten(particles[name], axis=1), allow_missing=False)
-            columns[name] = np.ascontiguousarray(values, dtype=kind)
-    columns["phi"] = wrap_phi(columns["phi"]).astype(np.float32)
+    names = [f for f in (*PARTICLE_FIELDS, *OPTIONAL_PARTICLE_FIELDS) if f in particles.fields]
+    columns = {name: _flat_column(particles[name], name) for name in names}
+    columns["phi"] = wrap_phi(columns["phi"])
     return offsets, columns
+
+
+def _flat_column(values: ak.Array, name: str) -> npt.NDArray[Any]:
+    """One field of all constituents as float32, or int8 for the whole-numbered ones."""
+    try:
+        flat = ak.to_numpy(ak.flatten(values, axis=1), allow_missing=False)
+        if flat.ndim != 1 or flat.dtype.kind not in "fiub":
+            msg = f"{name} has type {values.type.content}, expected one number for each constituent"
+            raise InvalidJetsError(msg)
+    except (ValueError, TypeError) as error:
+        if isinstance(error, InvalidJetsError):
+            raise
+        msg = (
+            f"{name} of the constituents must be a number everywhere; found {values.type.content}, with missing values"
+        )
+        raise InvalidJetsError(msg) from error
+    if name in _INTEGER_FIELDS:
+        return _whole_numbers(flat, f"{name} of the constituents", np.int8)
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(flat, dtype=np.float32)
+
+
+def _whole_numbers(values: npt.NDArray[Any], name: str, kind: type[np.integer]) -> npt.NDArray[Any]:
+    """Convert to integers, refusing fractions, NaN and numbers that do not fit."""
+    largest = np.iinfo(kind).max
+    if values.dtype.kind not in "fiub":
+        msg = f"{name} has type {values.dtype}, expected whole numbers"
+        raise InvalidJetsError(msg)
+    if values.dtype.kind == "f" or values.dtype.itemsize > np.dtype(kind).itemsize:
+        odd = ~((np.abs(values) <= largest) & (np.round(values) == values))
+        if odd.any():
+            found = f"{values[odd][0]} ({int(odd.sum())} such values)"
+            msg = f"{name} is {found}, expected whole numbers up to {largest} in size"
+            raise InvalidJetsError(msg)
+    return values.astype(kind)
 
 
 def _sort_by_pt(offsets: npt.NDArray[np.int64], columns: dict[str, npt.NDArray[Any]]) -> None:
@@ -389,6 +427,18 @@ def _sort_by_pt(offsets: npt.NDArray[np.int64], columns: dict[str, npt.NDArray[A
 # ---- validation -----------------------------------------------------------------------------------------------------
 
 
+def _check_offsets(offsets: npt.NDArray[Any], columns: Mapping[str, npt.NDArray[Any]]) -> None:
+    whole = offsets.ndim == 1 and offsets.size > 0 and offsets.dtype.kind in "iu"
+    if not whole or offsets[0] != 0 or (np.diff(offsets.astype(np.int64)) < 0).any():
+        found = f"{offsets.dtype} {offsets.ravel()[:5]}"
+        msg = f"offsets must be whole numbers that start at 0 and never fall; found {found}"
+        raise InvalidJetsError(msg)
+    for name, values in columns.items():
+        if values.shape != (offsets[-1],):
+            msg = f"column {name} has shape {values.shape}, but the offsets end at {offsets[-1]} constituents"
+            raise InvalidJetsError(msg)
+
+
 def _check_lengths(jets: Jets) -> None:
     n = len(jets)
     per_jet = dict(jets._info) | ({} if jets._label is None else {"label": jets._label})
@@ -398,14 +448,17 @@ def _check_lengths(jets: Jets) -> None:
             raise InvalidJetsError(msg)
     if jets._label is not None and n and not ((jets._label >= 0) & (jets._label < len(jets.classes))).all():
         bad = int(np.flatnonzero((jets._label < 0) | (jets._label >= len(jets.classes)))[0])
-        msg = f"label of jet {bad} is {jets._label[bad]}, expected 0 to {len(jets.classes) - 1} ({', '.join(jets.classes)})"
+        known = ", ".join(jets.classes[:10]) + (", ..." if len(jets.classes) > 10 else "")
+        msg = f"label of jet {bad} is {jets._label[bad]}, expected 0 to {len(jets.classes) - 1} ({known})"
         raise InvalidJetsError(msg)
 
 
 def _check_values(jets: Jets) -> None:
     for name, values in jets._columns.items():
         bad = ~np.isfinite(values)
-        if name in ("pt", "mass"):
+        if name == "pt":
+            bad |= values <= 0
+        if name == "mass":
             bad |= values < 0
         if name == "eta":
             bad |= np.abs(values) > 20
@@ -428,7 +481,7 @@ def _check_units(jets: Jets) -> None:
     median = float(np.median(filled))
     if median < 2:
         msg = (
-            f"the median jet pT is {median:.3g}, which cannot be GeV: were constituent pT given relative to the jet pT? "
+            f"the median jet pT is {median:.3g}, which cannot be GeV: were constituent pT given relative to the jet? "
             "Multiply them by the jet pT in GeV"
         )
         raise UnitsError(msg)
