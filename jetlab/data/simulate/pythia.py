@@ -26,10 +26,9 @@ class Events:
     ----------
     offsets : ndarray of int, shape (n_events + 1,)
         Rows of event ``i`` are ``offsets[i]:offsets[i + 1]``.
-    pid, status, daughter1, daughter2 : ndarray of int, shape (rows,)
-        PDG code, Pythia status and first and last daughter; daughters are row numbers within their event, 0 for none.
-    mother1, mother2 : ndarray of int, shape (rows,)
-        First and last mother, as rows within the event.
+    pid, status, mother1, daughter1, daughter2 : ndarray of int, shape (rows,)
+        PDG code, Pythia status, first mother, first and last daughter; mothers and daughters are row numbers within
+        their event, 0 for none.
     px, py, pz, mass : ndarray of float, shape (rows,)
         Momentum and mass in GeV.
     x, y, z : ndarray of float, shape (rows,)
@@ -40,7 +39,6 @@ class Events:
     pid: npt.NDArray[np.int32]
     status: npt.NDArray[np.int32]
     mother1: npt.NDArray[np.int32]
-    mother2: npt.NDArray[np.int32]
     daughter1: npt.NDArray[np.int32]
     daughter2: npt.NDArray[np.int32]
     px: npt.NDArray[np.float64]
@@ -122,13 +120,19 @@ def generate_events(pythia: Any, n: int) -> Events:
     rows = pythia.nextBatch(n, errorMode="skip").prt
     counts = ak.to_numpy(ak.num(rows, axis=1))
     flat = ak.flatten(rows, axis=1)
-    vertex = ak.to_numpy(ak.fill_none(ak.is_none(flat.vProd), True))
+    vertex = ak.fill_none(flat.vProd, ak.Record({"px": 0.0, "py": 0.0, "pz": 0.0, "e": 0.0}))
     return Events(
         offsets=np.concatenate([[0], np.cumsum(counts)]),
-        **{name: ak.to_numpy(flat[key]) for name, key in _INTEGER_COLUMNS.items()},
-        px=ak.to_numpy(flat.p.px),
-        py=ak.to_numpy(flat.p.py),
-        pz=ak.to_numpy(flat.p.pz),
-        mass=ak.to_numpy(flat.m),
-        x=_or_origin(flat.vProd.px),
+        pid=ak.to_numpy(flat["id"]),
+        status=ak.to_numpy(flat["status"]),
+        mother1=ak.to_numpy(flat["mother1"]),
+        daughter1=ak.to_numpy(flat["daughter1"]),
+        daughter2=ak.to_numpy(flat["daughter2"]),
+        px=ak.to_numpy(flat["p", "px"]),
+        py=ak.to_numpy(flat["p", "py"]),
+        pz=ak.to_numpy(flat["p", "pz"]),
+        mass=ak.to_numpy(flat["m"]),
+        x=ak.to_numpy(vertex["px"]),
+        y=ak.to_numpy(vertex["py"]),
+        z=ak.to_numpy(vertex["pz"]),
     )

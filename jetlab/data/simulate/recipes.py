@@ -1,7 +1,7 @@
 """Which hard process makes which jets, and which jets of its events are kept.
 
-Processes and cuts follow JetClass (arXiv:2202.03772) as closely as leading-order Pythia 8 allows. A recipe is data: a new
-kind of jet is a new `Recipe`, nothing else.
+Processes and cuts follow JetClass (arXiv:2202.03772) as closely as leading-order Pythia 8 allows. A recipe is data: a
+new kind of jet is a new `Recipe`, nothing else.
 """
 
 from __future__ import annotations

@@ -1,0 +1,150 @@
+"""One chunk of a simulation: a fixed number of jets of one class, from one generator with its own random numbers."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jetlab.data.simulate.candidates import Candidates, StableParticles, stable_particles, taken, visible_candidates
+from jetlab.data.simulate.cluster import FoundJets, clean_constituents, find_jets, substructure
+from jetlab.data.simulate.detector import DETECTORS, energy_flow
+from jetlab.data.simulate.pythia import Events, generate_events, start_pythia
+from jetlab.data.simulate.recipes import RECIPES, Recipe
+from jetlab.data.simulate.truth import Matches, match_jets
+from jetlab.errors import JetLabError
+from jetlab.jets import Jets, concatenate
+from jetlab.vocabulary import CLASSES
+
+__all__ = ["Chunk", "simulate_chunk"]
+
+_LARGEST_BATCH = 250
+_SMALLEST_BATCH = 20
+_PATIENCE = 20  # give up after so many times the expected number of events
+_MARGIN = 1.5  # rings in pseudorapidity around the jets, in jet radii, in which candidates are clustered
+_SPREAD = 0.8  # further room in which particles are propagated: the field and the vertex move them
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """What identifies a chunk; equal chunks give bit-identical jets.
+
+    Parameters
+    ----------
+    name : str
+        Class name, a key of `RECIPES`.
+    number : int
+        Number of the chunk among those of its class.
+    n : int
+        Number of jets.
+    seed : int
+        Seed of the whole simulation.
+    mpi : bool
+        Whether multiparton interactions are simulated.
+    detector : str or None
+        A key of `jetlab.data.simulate.detector.DETECTORS`, or None for generated particles.
+    """
+
+    name: str
+    number: int
+    n: int
+    seed: int
+    mpi: bool
+    detector: str | None
+
+    def random_seeds(self) -> tuple[int, np.random.SeedSequence]:
+        """Seeds of Pythia and of the detector."""
+        sequence = np.random.SeedSequence([self.seed, zlib.crc32(self.name.encode()), self.number])
+        pythia, detector = sequence.spawn(2)
+        return int(pythia.generate_state(1)[0]), detector
+
+
+def simulate_chunk(chunk: Chunk) -> Jets:
+    """Simulate the jets of one chunk.
+
+    Parameters
+    ----------
+    chunk : Chunk
+        Which jets.
+
+    Raises
+    ------
+    JetLabError
+        If the selection accepts so few jets that the number cannot be reached.
+    """
+    recipe = RECIPES[chunk.name]
+    pythia_seed, detector_seed = chunk.random_seeds()
+    pythia = start_pythia(recipe.settings(chunk=chunk.number, mpi=chunk.mpi), seed=pythia_seed)
+    rng = np.random.default_rng(detector_seed)
+    parts: list[Jets] = []
+    found = tried = 0
+    while found < chunk.n:
+        _check_patience(chunk, recipe, found=found, tried=tried)
+        size = _batch_size(chunk.n - found, recipe.jets_per_event)
+        parts.append(_jets_of(generate_events(pythia, size), recipe, chunk.detector, rng))
+        found += len(parts[-1])
+        tried += size
+    return concatenate(parts)[: chunk.n]
+
+
+def _batch_size(missing: int, jets_per_event: float) -> int:
+    """Number of events to generate next: enough for the missing jets, but never too many at once."""
+    return min(_LARGEST_BATCH, max(_SMALLEST_BATCH, math.ceil(1.05 * missing / jets_per_event)))
+
+
+def _check_patience(chunk: Chunk, recipe: Recipe, *, found: int, tried: int) -> None:
+    """Raise if the number of jets will not be reached."""
+    if tried < _PATIENCE * (chunk.n / recipe.jets_per_event + _LARGEST_BATCH):
+        return
+    msg = (
+        f"{tried} events of class {chunk.name} gave only {found} of {chunk.n} jets with "
+        f"{recipe.jets.pt_min:g} < pT < {recipe.jets.pt_max:g} GeV and |eta| < {recipe.jets.abs_eta_max:g}; "
+        f"widen the jet selection or move the range of the hard scattering "
+        f"({recipe.pt_hat_min:g} to {recipe.pt_hat_max:g} GeV) towards it"
+    )
+    raise JetLabError(msg)
+
+
+def _jets_of(events: Events, recipe: Recipe, detector: str | None, rng: np.random.Generator) -> Jets:
+    """Matched jets of one batch of events."""
+    room = recipe.jets.abs_eta_max + _MARGIN * recipe.jets.radius
+    particles = stable_particles(events, abs_eta_max=room + _SPREAD)
+    candidates = _reconstructed(particles, detector, rng)
+    candidates = taken(candidates, np.abs(candidates.eta) < room)
+    jets = find_jets(candidates, len(events), recipe.jets)
+    matches = match_jets(events, jets.event, jets.eta, jets.phi, radius=recipe.jets.radius)
+    kept = np.isin(matches.code, recipe.codes)
+    kept_matches = Matches(matches.code[kept], matches.resonance[kept])
+    return _as_jets(candidates, jets[kept], recipe, _truth_columns(events, kept_matches))
+
+
+def _reconstructed(particles: StableParticles, detector: str | None, rng: np.random.Generator) -> Candidates:
+    """What the detector makes of the particles."""
+    return visible_candidates(particles) if detector is None else energy_flow(particles, DETECTORS[detector], rng)
+
+
+def _truth_columns(events: Events, matches: Matches) -> dict[str, npt.NDArray[Any]]:
+    """Momentum and PDG code of the matched resonance, 0 without one, and the truth code."""
+    row, matched = matches.resonance, matches.resonance >= 0
+    px, py, pz = events.px[row], events.py[row], events.pz[row]
+    pt = np.maximum(np.hypot(px, py), 1e-12)
+    truth = {"pt": pt, "eta": np.arcsinh(pz / pt), "phi": np.arctan2(py, px), "pid": events.pid[row]}
+    columns = {f"aux_genpart_{name}": np.where(matched, value, 0).astype(np.float32) for name, value in truth.items()}
+    return columns | {"aux_truth_match": matches.code.astype(np.float32)}
+
+
+def _as_jets(candidates: Candidates, jets: FoundJets, recipe: Recipe, truth: dict[str, npt.NDArray[Any]]) -> Jets:
+    """Put constituents, substructure and truth into the container."""
+    offsets, constituents = clean_constituents(candidates, jets)
+    info = {name: value.astype(np.float32) for name, value in substructure(candidates, jets, recipe.jets).items()}
+    fields = ("pt", "eta", "phi", "mass", "charge", "ptype", "d0", "d0err", "dz", "dzerr")
+    return Jets.from_flat(
+        offsets,
+        {name: getattr(constituents, name) for name in fields},
+        label=np.full(len(jets), CLASSES.index(recipe.name)),
+        info=info | truth,
+    )

@@ -1,0 +1,163 @@
+"""Jets from candidates with FastJet: anti-kT clustering, soft drop and N-subjettiness."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import numpy.typing as npt
+
+from jetlab.data.simulate.candidates import Candidates, taken
+from jetlab.data.simulate.recipes import JetSelection
+
+__all__ = ["FoundJets", "clean_constituents", "find_jets", "substructure"]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+_WHOLE_JET = 1000.0  # radius at which one jet takes all particles
+_ABS_ETA_MAX, _ABS_PZ_MAX = 5.0, 10_000.0
+
+
+@dataclass(frozen=True)
+class FoundJets:
+    """Jets of a batch of events.
+
+    Parameters
+    ----------
+    event : ndarray of int, shape (n,)
+        Event of each jet.
+    eta, phi : ndarray of float, shape (n,)
+        Jet axes.
+    constituents : awkward.Array of int, shape (n, var)
+        Indices of the constituents among the candidates.
+    """
+
+    event: IntArray
+    eta: FloatArray
+    phi: FloatArray
+    constituents: ak.Array
+
+    def __len__(self) -> int:
+        return len(self.event)
+
+    def __getitem__(self, where: npt.NDArray[Any]) -> FoundJets:
+        return FoundJets(self.event[where], self.eta[where], self.phi[where], self.constituents[where])
+
+
+@cache
+def _fastjet() -> Any:
+    """Import FastJet and keep it from printing its banner."""
+    import fastjet
+    from fastjet import _swig
+
+    _swig.ClusterSequence.set_fastjet_banner_stream(None)
+    return fastjet
+
+
+def _four_momenta(candidates: Candidates, counts: IntArray) -> ak.Array:
+    """Four-momenta grouped by these counts, as FastJet takes them."""
+    momenta = {
+        "px": candidates.pt * np.cos(candidates.phi),
+        "py": candidates.pt * np.sin(candidates.phi),
+        "pz": candidates.pt * np.sinh(candidates.eta),
+        "E": candidates.energy,
+    }
+    return ak.unflatten(ak.zip(momenta), counts)
+
+
+def find_jets(candidates: Candidates, n_events: int, selection: JetSelection) -> FoundJets:
+    """Cluster the candidates of each event and keep the jets in the kinematic window.
+
+    Parameters
+    ----------
+    candidates : Candidates
+        Candidates ordered by event.
+    n_events : int
+        Number of events.
+    selection : JetSelection
+        Radius and window.
+    """
+    fastjet = _fastjet()
+    counts = np.bincount(candidates.event, minlength=n_events)
+    definition = fastjet.JetDefinition(fastjet.antikt_algorithm, selection.radius)
+    clustering = fastjet.ClusterSequence(_four_momenta(candidates, counts), definition)
+    momenta = clustering.inclusive_jets(min_pt=selection.pt_min)
+    starts = np.cumsum(counts) - counts
+    constituents = clustering.constituent_index(min_pt=selection.pt_min) + starts
+
+    n_jets = ak.to_numpy(ak.num(momenta, axis=1))
+    px, py, pz = (ak.to_numpy(ak.flatten(momenta[name])) for name in ("px", "py", "pz"))
+    pt = np.hypot(px, py)
+    jets = FoundJets(
+        event=np.repeat(np.arange(n_events), n_jets),
+        eta=np.arcsinh(pz / np.maximum(pt, 1e-12)),
+        phi=np.arctan2(py, px),
+        constituents=ak.flatten(constituents, axis=1),
+    )
+    window = (pt > selection.pt_min) & (pt < selection.pt_max) & (np.abs(jets.eta) < selection.abs_eta_max)
+    return jets[window]
+
+
+def substructure(candidates: Candidates, jets: FoundJets, selection: JetSelection) -> dict[str, FloatArray]:
+    """Soft drop mass and N-subjettiness of jets.
+
+    Parameters
+    ----------
+    candidates : Candidates
+        Candidates the jets were made from.
+    jets : FoundJets
+        The jets, n of them.
+    selection : JetSelection
+        Jet radius and grooming.
+
+    Returns
+    -------
+    dict of str to ndarray, shape (n,)
+        ``jet_sdmass`` in GeV and ``jet_tau1`` to ``jet_tau4`` (beta = 1, one-pass kT axes, normalised).
+    """
+    fastjet = _fastjet()
+    members = taken(candidates, ak.to_numpy(ak.flatten(jets.constituents)))
+    momenta = _four_momenta(members, ak.to_numpy(ak.num(jets.constituents)))
+    whole = fastjet.ClusterSequence(momenta, fastjet.JetDefinition(fastjet.cambridge_algorithm, _WHOLE_JET))
+    groomed = whole.exclusive_jets_softdrop_grooming(
+        njets=1, beta=selection.soft_drop_beta, symmetry_cut=selection.soft_drop_zcut, R0=selection.radius
+    )
+    tau = whole.njettiness(
+        measure_definition="NormalizedMeasure",
+        axes_definition="OnePass_KT_Axes",
+        njets=[1, 2, 3, 4],
+        beta=1,
+        R0=selection.radius,
+    )
+    columns = {"jet_sdmass": ak.to_numpy(groomed.msoftdrop)}
+    return columns | {f"jet_tau{n}": ak.to_numpy(tau[:, n - 1]) for n in range(1, 5)}
+
+
+def clean_constituents(candidates: Candidates, jets: FoundJets) -> tuple[IntArray, Candidates]:
+    """Constituents that are written out, sorted by falling pT.
+
+    Parameters
+    ----------
+    candidates : Candidates
+        Candidates the jets were made from.
+    jets : FoundJets
+        The jets, n of them.
+
+    Returns
+    -------
+    offsets : ndarray of int, shape (n + 1,)
+        Constituents of jet ``i`` are ``offsets[i]:offsets[i + 1]``.
+    constituents : Candidates
+        Flat constituents with physical momenta.
+    """
+    index = ak.to_numpy(ak.flatten(jets.constituents))
+    jet = np.repeat(np.arange(len(jets)), ak.to_numpy(ak.num(jets.constituents)))
+    pt, eta = candidates.pt[index], candidates.eta[index]
+    good = (pt > 0) & (np.abs(eta) <= _ABS_ETA_MAX) & (np.abs(pt * np.sinh(eta)) <= _ABS_PZ_MAX)
+    order = np.lexsort((-pt[good], jet[good]))
+    counts = np.bincount(jet[good], minlength=len(jets))
+    return np.concatenate([[0], np.cumsum(counts)]), taken(candidates, index[good][order])
