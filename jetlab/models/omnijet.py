@@ -1,0 +1,213 @@
+"""OmniJet-alpha (arXiv:2403.05618), conditional on the jet: tokenizer, prompt model and token generator in one.
+
+The generator reads, besides the tokens, what it was asked for (class, pT, mass, number of constituents) and what the
+tokens so far add up to: the running sum of the four-momenta that the codes stand for on average. So it knows at every
+step how much momentum, mass and how many constituents are still to come, and that the axis must end at zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from jetlab.models.blocks import Cache, mlp
+from jetlab.models.gpt import GPT, GPTConfig
+from jetlab.models.prompts import PromptConfig, PromptModel
+from jetlab.models.tokenizers import VQVAE, VQVAEConfig
+from jetlab.models.tokens import Prompt, TokenBatch, Vocabulary
+from jetlab.vocabulary import CLASSES
+
+__all__ = ["OmniJet", "OmniJetConfig", "Progress", "TokenGenerator", "code_momenta"]
+
+N_PROMPT, N_RUNNING = 3, 13
+
+
+@dataclass(frozen=True)
+class OmniJetConfig:
+    """Configuration of an `OmniJet`: its three parts and the names of its classes."""
+
+    tokenizer: VQVAEConfig
+    prompts: PromptConfig
+    gpt: GPTConfig
+    classes: tuple[str, ...] = CLASSES
+
+    @staticmethod
+    def preset(name: str, classes: tuple[str, ...] = CLASSES) -> OmniJetConfig:
+        """``tiny``: the preset of that name of each part."""
+        tokenizer = VQVAEConfig.preset(name)
+        vocabulary = Vocabulary(tokenizer.codebook_size)
+        gpt = GPTConfig.preset(name, inputs=vocabulary.inputs, outputs=vocabulary.outputs)
+        return OmniJetConfig(tokenizer, PromptConfig(classes=len(classes)), gpt, classes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-safe form."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(entries: Mapping[str, Any]) -> OmniJetConfig:
+        """Rebuild from `to_dict`."""
+        return OmniJetConfig(
+            VQVAEConfig.from_dict(entries["tokenizer"]),
+            PromptConfig(**entries["prompts"]),
+            GPTConfig(**entries["gpt"]),
+            tuple(entries["classes"]),
+        )
+
+
+@dataclass
+class Progress:
+    """What the tokens so far add up to: four-momentum (B, 4) as (E, px, py, pz) in GeV and their number (B,)."""
+
+    p4: Tensor
+    count: Tensor
+
+    @staticmethod
+    def none(rows: int, device: torch.device) -> Progress:
+        """Before the first token."""
+        return Progress(torch.zeros(rows, 4, device=device), torch.zeros(rows, device=device))
+
+
+class TokenGenerator(nn.Module):
+    """GPT over codes that sees its prompt and the running kinematics.
+
+    Parameters
+    ----------
+    config : GPTConfig
+    vocabulary : Vocabulary
+    classes : int
+        Number of jet classes.
+    """
+
+    momenta: Tensor
+
+    def __init__(self, config: GPTConfig, vocabulary: Vocabulary, classes: int) -> None:
+        super().__init__()
+        self.vocabulary = vocabulary
+        self.gpt = GPT(config)
+        self.label = nn.Embedding(classes, config.width)
+        self.context = mlp(N_PROMPT + N_RUNNING, 2 * config.width, config.width)
+        self.register_buffer("momenta", torch.zeros(vocabulary.inputs, 4))
+
+    def forward(self, batch: TokenBatch) -> Tensor:
+        """Hidden states of all positions, shape ``(B, T, D)``."""
+        p4 = self.momenta[batch.ids]  # (B, T, 4); zero for the special ids
+        count = torch.arange(batch.ids.shape[1], device=batch.ids.device).expand(batch.ids.shape).float()
+        running = _running_features(p4.cumsum(1), count, p4, batch.prompt)
+        return self.gpt(batch.ids, context=self._context(running, batch.prompt))
+
+    def step(self, ids: Tensor, progress: Progress, prompt: Prompt, caches: list[Cache]) -> Tensor:
+        """Logits of the next id, shape ``(B, outputs)``, after the newest `ids` of shape ``(B,)``; updates `progress`."""
+        last = self.momenta[ids]
+        progress.p4 = progress.p4 + last
+        running = _running_features(progress.p4[:, None], progress.count[:, None], last[:, None], prompt)
+        progress.count = progress.count + 1
+        hidden = self.gpt(ids[:, None], context=self._context(running, prompt), caches=caches)
+        return self.gpt.head(hidden[:, -1])
+
+    def _context(self, running: Tensor, prompt: Prompt) -> Tensor:
+        asked = torch.stack(
+            [
+                2 * (torch.log(prompt.pt.clamp(min=1.0)) - 6.4),
+                torch.log(prompt.mass.clamp(min=1.0)) - 4.5,
+                prompt.multiplicity.float() / 20 - 2,
+            ],
+            dim=-1,
+        )[:, None].expand(-1, running.shape[1], -1)
+        return self.context(torch.cat([asked, running], -1)) + self.label(prompt.label)[:, None]
+
+
+def _running_features(p4: Tensor, count: Tensor, last: Tensor, prompt: Prompt) -> Tensor:
+    """Inputs of order one from the momentum so far, the number so far and the last momentum, (B, T, 13)."""
+    pt_asked, mass_asked = prompt.pt.clamp(min=1.0)[:, None], prompt.mass.clamp(min=1.0)[:, None]
+    energy, px, py, pz = p4.unbind(-1)
+    mass = (energy.square() - px.square() - py.square() - pz.square()).clamp(min=1e-6).sqrt()
+    left = prompt.multiplicity[:, None] - count
+    last_pt = torch.hypot(last[..., 1], last[..., 2])
+    last_phi, last_eta = torch.atan2(last[..., 2], last[..., 1]), torch.asinh(last[..., 3] / last_pt.clamp(min=1e-6))
+    return torch.stack(
+        [
+            px / pt_asked,
+            torch.log((1 - px / pt_asked).clamp(min=1e-3)) / 2,
+            torch.log((px / pt_asked - 1).clamp(min=1e-3)) / 2,
+            10 * py / pt_asked,
+            10 * pz / pt_asked,
+            mass / mass_asked,
+            torch.log((1 - mass / mass_asked).clamp(min=1e-3)) / 2,
+            torch.log((mass / mass_asked - 1).clamp(min=1e-3)) / 2,
+            left / 32,
+            torch.log1p(left.clamp(min=0)),
+            torch.log(last_pt.clamp(min=0.1)) / 2,
+            3 * last_eta,
+            3 * last_phi,
+        ],
+        dim=-1,
+    )
+
+
+class OmniJet(nn.Module):
+    """Tokenizer, prompt model and token generator that together generate jets of chosen classes.
+
+    Parameters
+    ----------
+    config : OmniJetConfig
+
+    Notes
+    -----
+    Our models keep start, stop and padding ids apart, unlike the official checkpoints; see `jetlab.models.tokens`.
+    """
+
+    def __init__(self, config: OmniJetConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.vocabulary = Vocabulary(config.tokenizer.codebook_size)
+        self.tokenizer = VQVAE(config.tokenizer)
+        self.prompts = PromptModel(config.prompts)
+        self.generator = TokenGenerator(config.gpt, self.vocabulary, len(config.classes))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes it can generate."""
+        return self.config.classes
+
+    @staticmethod
+    def from_config(config: Mapping[str, Any]) -> OmniJet:
+        """Untrained model of the architecture in `config_dict`."""
+        return OmniJet(OmniJetConfig.from_dict(config))
+
+    def config_dict(self) -> dict[str, Any]:
+        """JSON-safe configuration."""
+        return self.config.to_dict()
+
+
+def code_momenta(
+    x: npt.NDArray[np.float32], codes: npt.NDArray[np.int64], tokenizer: VQVAE, vocabulary: Vocabulary
+) -> Tensor:
+    """Four-momentum that each code stands for on average, zero for the special ids.
+
+    Parameters
+    ----------
+    x : ndarray, shape (m, F)
+        Inputs that the codes decode to.
+    codes : ndarray, shape (m,)
+    tokenizer : VQVAE
+        Gives the recipe to undo.
+    vocabulary : Vocabulary
+
+    Returns
+    -------
+    Tensor, shape (vocabulary.inputs, 4)
+        (E, px, py, pz) in GeV around the jet axis.
+    """
+    counts = np.maximum(np.bincount(codes, minlength=vocabulary.codes), 1)
+    means = np.stack([np.bincount(codes, weights=column, minlength=vocabulary.codes) for column in x.T], 1)
+    means /= counts[:, None]
+    fields = {f.field: f.inverse(means[:, i]) for i, f in enumerate(tokenizer.config.recipe.features)}
+    pt, eta, phi = fields["pt"], fields["deta"], fields["dphi"]
+    p4 = np.stack([pt * np.cosh(eta), pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)], 1)
+    return torch.from_numpy(np.concatenate([p4, np.zeros((vocabulary.inputs - len(p4), 4))])).float()

@@ -1,0 +1,77 @@
+"""What is learned: each objective maps (model, batch) to a loss and named terms. Padding never enters a loss.
+
+Terms are detached; ``weight`` is the number of items that the loss is a mean of.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from jetlab.batches import ParticleBatch
+from jetlab.models.omnijet import TokenGenerator
+from jetlab.models.prompts import PromptModel
+from jetlab.models.tokenizers import VQVAE
+from jetlab.models.tokens import NO_TARGET, Prompt, TokenBatch
+
+__all__ = ["Loss", "next_token", "prompt_likelihood", "reconstruction"]
+
+Loss = tuple[Tensor, dict[str, Tensor]]
+
+COMMITMENT = 0.25
+
+
+def reconstruction(model: nn.Module, batch: ParticleBatch, generator: torch.Generator | None = None) -> Loss:
+    """Rebuild the inputs of a VQ-VAE: squared error over real particles plus commitment of the latents.
+
+    Particles count by the square root of their share of the jet's momentum, so that the hard ones, which make mass
+    and substructure, are rebuilt best.
+    """
+    if not isinstance(model, VQVAE):
+        msg = f"reconstruction trains a VQVAE, found {type(model).__name__}"
+        raise TypeError(msg)
+    out = model(batch, generator)
+    squared = (out.x.float() - batch.x).square().mean(-1)  # (B, N)
+    weight = _momentum_weight(batch, model)
+    rebuilt = (squared * weight).sum() / batch.mask.sum()
+    loss = rebuilt + COMMITMENT * out.commitment
+    with torch.no_grad():
+        share = torch.bincount(out.codes, minlength=model.config.codebook_size) / len(out.codes)
+        perplexity = torch.exp(-(share * share.clamp(min=1e-12).log()).sum())
+        plain = squared[batch.mask].mean()
+    return loss, {
+        "loss": loss.detach(),
+        "squared_error": plain,
+        "commitment": out.commitment.detach(),
+        "perplexity": perplexity,
+        "weight": batch.mask.sum(),
+    }
+
+
+def next_token(model: nn.Module, batch: TokenBatch, generator: torch.Generator | None = None) -> Loss:  # noqa: ARG001
+    """Cross-entropy of the next id at real positions, the stop included; logits exist only there."""
+    if not isinstance(model, TokenGenerator):
+        msg = f"next_token trains a TokenGenerator, found {type(model).__name__}"
+        raise TypeError(msg)
+    real = batch.targets != NO_TARGET
+    logits = model.gpt.head(model(batch)[real])
+    loss = F.cross_entropy(logits.float(), batch.targets[real])
+    return loss, {"loss": loss.detach(), "weight": real.sum()}
+
+
+def prompt_likelihood(model: nn.Module, batch: Prompt, generator: torch.Generator | None = None) -> Loss:  # noqa: ARG001
+    """Negative log-likelihood of class-conditional multiplicity, mass and pT."""
+    if not isinstance(model, PromptModel):
+        msg = f"prompt_likelihood trains a PromptModel, found {type(model).__name__}"
+        raise TypeError(msg)
+    loss = model.nll(batch).mean()
+    return loss, {"loss": loss.detach(), "weight": torch.tensor(len(batch))}
+
+
+def _momentum_weight(batch: ParticleBatch, model: VQVAE) -> Tensor:
+    features = model.config.recipe.features
+    column = next(i for i, f in enumerate(features) if f.field == "pt")
+    log_pt = batch.x[..., column] / features[column].multiply
+    root = torch.exp(0.5 * log_pt) * batch.mask
+    return root * batch.mask.sum(1, keepdim=True) / root.sum(1, keepdim=True).clamp(min=1e-9)

@@ -1,0 +1,1 @@
+"""What physicists do with the models: one file a task, no plots."""
