@@ -90,7 +90,8 @@ def from_pretrained(name_or_path: str | Path, *, device: str | torch.device = "c
     Raises
     ------
     CheckpointError
-        If there is no such model, or its files are damaged or do not fit together; the message lists the culprits.
+        If there is no such model or device, or the files are damaged or do not fit together; the message lists the
+        culprits.
     """
     import torch
     from safetensors import SafetensorError
@@ -109,7 +110,11 @@ def from_pretrained(name_or_path: str | Path, *, device: str | torch.device = "c
         model = architecture_class(config.architecture).from_config(config.config)
     _check_kinds(weights, model, folder)
     model.load_state_dict({name: weights[first] for name, first in first_names.items()})
-    return model.to(device).eval()
+    try:
+        return model.to(device).eval()
+    except (RuntimeError, AssertionError) as error:
+        msg = f"{name_or_path} cannot be moved to device {str(device)!r} ({str(error).splitlines()[0]}). Take 'cpu'"
+        raise CheckpointError(msg) from error
 
 
 def _weights(model: nn.Module, precision: str) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,10 +76,10 @@ def find_model(name_or_path: str | Path) -> Path:
     bundled = bundled_models()
     if isinstance(name_or_path, str) and name_or_path in bundled:
         return bundled[name_or_path]
-    path = Path(name_or_path)
-    if path.is_dir():
-        return path
+    path = str(name_or_path)
+    if os.path.isdir(path):  # unlike Path.is_dir, False for names that no file can have
+        return Path(path)
     known = ", ".join(bundled) or "none"
-    found = "a file, not a folder" if path.exists() else "neither a bundled model nor a folder"
-    msg = f"{str(name_or_path)!r} is {found}. Bundled models: {known}. Or give the folder that save_pretrained wrote"
+    found = "a file, not a folder" if os.path.exists(path) else "neither a bundled model nor a folder"
+    msg = f"{path[:80]!r} is {found}. Bundled models: {known}. Or give the folder that save_pretrained wrote"
     raise CheckpointError(msg)
