@@ -1,0 +1,21 @@
+"""Figures for notebooks, slides and papers. They are returned, never shown, and set no global style.
+
+Colours come from `jetlab.style`; the numbers drawn come from `jetlab.evaluate`.
+"""
+
+from jetlab.evaluate.tables import distance_table
+from jetlab.plots.canvas import SlideFigure, as_svg
+from jetlab.plots.jets import jet_display, jet_image
+from jetlab.plots.overlay import overlay, overlays
+from jetlab.plots.training import training_curves
+
+__all__ = [
+    "SlideFigure",
+    "as_svg",
+    "distance_table",
+    "jet_display",
+    "jet_image",
+    "overlay",
+    "overlays",
+    "training_curves",
+]
