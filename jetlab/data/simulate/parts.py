@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from jetlab.data.formats.parquet import open_parquet, save_parquet
+from jetlab.data.formats.table import Column, Jagged, guarded
 from jetlab.data.simulate.chunk import Chunk
 from jetlab.errors import FileError, JetLabError
 from jetlab.jets import Jets
@@ -23,6 +21,7 @@ from jetlab.jets import Jets
 __all__ = ["open_parts", "part_path", "read_part", "write_part"]
 
 _PLAN = "plan.json"
+_LABEL = "label"
 
 
 def part_path(folder: Path, chunk: Chunk) -> Path:
@@ -70,32 +69,26 @@ def open_parts(folder: Path, plan: Mapping[str, Any]) -> None:
 
 def write_part(path: Path, jets: Jets) -> None:
     """Write jets without loss; the file appears only when it is complete."""
-    offsets = pa.array(jets.offsets.astype(np.int32))
-    columns: dict[str, Any] = {
-        name: pa.ListArray.from_arrays(offsets, pa.array(jets.flat(name))) for name in jets.fields
-    }
-    columns |= {name: pa.array(values) for name, values in jets.info.items()}
-    table = pa.table(columns | {"label": pa.array(jets.label)})
-    _replace(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+    columns: dict[str, Column] = {name: Jagged(jets.offsets, jets.flat(name)) for name in jets.fields}
+    columns |= jets.info
+    if jets.label is not None:
+        columns[_LABEL] = jets.label
+    _replace(path, lambda temporary: save_parquet(temporary, columns, jets.meta))
 
 
 def read_part(path: Path) -> Jets:
     """Read jets that `write_part` wrote."""
-    table = pq.read_table(path).combine_chunks()
-    columns, info = {}, {}
-    offsets = np.zeros(1, dtype=np.int64)
-    for name, column in zip(table.column_names, table.itercolumns(), strict=True):
-        values = column.combine_chunks()
-        if pa.types.is_list(values.type):
-            offsets = values.offsets.to_numpy()
-            columns[name] = values.values.to_numpy()
-        else:
-            info[name] = values.to_numpy()
-    label = info.pop("label")
-    return Jets.from_flat(offsets, columns, label=label, info=info, check=False)
+    with guarded(str(path), "read as a part of a simulation"):
+        table = open_parquet(path)
+        columns = table.fetch(list(table.shapes))
+    jagged = {name: column for name, column in columns.items() if isinstance(column, Jagged)}
+    info = {name: column for name, column in columns.items() if not isinstance(column, Jagged)}
+    label = info.pop(_LABEL, None)
+    flat = {name: column.values for name, column in jagged.items()}
+    return Jets.from_flat(jagged["pt"].offsets, flat, label=label, info=info, meta=table.meta)
 
 
-def _replace(path: Path, write: Any) -> None:
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file under another name, then put it in place."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jetlab.data.simulate.candidates import StableParticles
+from jetlab.jets import wrap_phi
 
 __all__ = ["Flight", "Solenoid", "propagate"]
 
@@ -137,10 +138,12 @@ def _path_to_barrel(phi: FloatArray, xc: FloatArray, yc: FloatArray, radius: Flo
 
 
 def _closest_approach(rays: _Rays, radius: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Direction, d0 and dz [mm] at the point of the circle closest to the beam."""
+    """Direction, d0 and dz [mm] at the point of the circle closest to the beam.
+
+    There the particle moves at a right angle to the line from the beam to the centre of its circle.
+    """
     xc, yc = rays.x + radius * np.sin(rays.phi), rays.y - radius * np.cos(rays.phi)
-    distance = np.hypot(xc, yc) - np.abs(radius)
-    direction = np.arctan2(yc, xc) + np.sign(radius) * np.pi / 2
-    phi = np.pi - np.mod(np.pi - direction, 2 * np.pi)
-    dz = rays.z + (np.abs(distance) - np.hypot(rays.x, rays.y)) * rays.slope
-    return phi, np.sign(radius) * distance, dz
+    phi = wrap_phi(np.arctan2(yc, xc) + np.sign(radius) * np.pi / 2)
+    d0 = np.sign(radius) * (np.hypot(xc, yc) - np.abs(radius))
+    path = radius * wrap_phi(rays.phi - phi)  # transverse, from the vertex; negative for one that lies behind
+    return phi, d0, rays.z + path * rays.slope

@@ -104,6 +104,7 @@ def simulate_to_file(
     mpi: bool = True,
     detector: str | None = "jetclass",
     progress: Progress = True,
+    layout: str = "jetclass",
     keep_parts: bool = False,
 ) -> Path:
     """Simulate jets into a file; an interrupted call continues where it stopped.
@@ -116,6 +117,8 @@ def simulate_to_file(
         Output file; its suffix decides the format.
     classes, n, seed, processes, mpi, detector, progress
         As for `simulate`.
+    layout : str
+        Columns of the file, as in `jetlab.data.write_jets`.
     keep_parts : bool
         Keep the folder of parts.
 
@@ -141,7 +144,7 @@ def simulate_to_file(
     options: dict[str, Any] = {"seed": seed, "mpi": mpi, "detector": detector}
     parts = simulate_parts(folder, classes, n, processes=processes, progress=progress, **options)
     meta = provenance(_class_names(classes), **options)
-    write_jets(concatenate([read_part(part) for part in parts]).with_meta(**meta), path)
+    write_jets(concatenate([read_part(part) for part in parts]).with_meta(**meta), path, layout=layout)
     if not keep_parts:
         shutil.rmtree(folder)
     return path
