@@ -113,10 +113,10 @@ def stream(
     device = omnijet.generator.momenta.device
     generator = torch.Generator(device=device).manual_seed(seed)
     label = torch.tensor([omnijet.classes.index(c) for c in names], device=device)
-    order = label[torch.arange(n, device=device) * len(names) // n if n < len(names) else torch.arange(n) % len(names)]
+    order = label[torch.arange(n, device=device) % len(names)]
     meta = {
         "source": "generated",
-        "model": omnijet.config.name if hasattr(omnijet.config, "name") else "omnijet",
+        "model": model if isinstance(model, str) else "omnijet",
         "seed": seed,
         "temperature": temperature,
         "top_k": top_k,

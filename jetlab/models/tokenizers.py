@@ -39,7 +39,7 @@ class VQVAEConfig:
     @staticmethod
     def preset(name: str) -> VQVAEConfig:
         """``published``: 8192 codes, 4 + 4 blocks of width 128; ``tiny``: 2048 codes, 3 + 3 blocks of width 96."""
-        presets = {"published": VQVAEConfig(), "tiny": VQVAEConfig(width=96, depth=3, heads=6, codebook_size=2048)}
+        presets = {"published": VQVAEConfig(), "tiny": VQVAEConfig(width=96, depth=3, heads=3, codebook_size=2048)}
         if name not in presets:
             msg = f"unknown preset {name!r}; expected one of {', '.join(presets)}"
             raise ValueError(msg)
@@ -115,9 +115,7 @@ class VectorQuantizer(nn.Module):
     @torch.no_grad()
     def _start(self, points: Tensor, generator: torch.Generator | None, *, rounds: int = 10) -> None:
         size = len(self.codebook)
-        pick = torch.randperm(len(points), generator=generator, device=points.device)
-        centres = points[pick[torch.arange(size, device=points.device) % len(points)]].clone()
-        centres += 1e-4 * torch.randn(centres.shape, generator=generator, device=points.device)
+        centres = _spread_out(points, size, generator)
         for _ in range(rounds):
             codes = nearest(points, centres)
             counts = torch.bincount(codes, minlength=size).float()
@@ -248,6 +246,17 @@ class VQVAE(nn.Module):
         return self.config.recipe.inverse(
             x, tokens.offsets, label=tokens.label, classes=tokens.classes, meta=tokens.meta
         )
+
+
+def _spread_out(points: Tensor, size: int, generator: torch.Generator | None) -> Tensor:
+    """Points drawn one after the other with probability by squared distance to those drawn (k-means++)."""
+    rows = torch.empty(size, dtype=torch.int64, device=points.device)
+    weight = torch.ones(len(points), device=points.device)
+    for i in range(size):
+        rows[i] = torch.multinomial(weight, 1, generator=generator)[0]
+        distance = (points - points[rows[i]]).square().sum(1) + 1e-12
+        weight = distance if i == 0 else torch.minimum(weight, distance)
+    return points[rows].clone()
 
 
 def _by_length(lengths: npt.NDArray[np.int64], batch_size: int) -> list[npt.NDArray[np.int64]]:

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from jetlab.kernels.attention import attend, attend_reference
+from jetlab.kernels.nearest import nearest, nearest_reference
+
+
+def ragged(seed: int, *, rows: int = 5, length: int = 9) -> tuple[list[torch.Tensor], torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    qkv = [torch.randn(rows, 2, length, 4, generator=generator, dtype=torch.float64) for _ in range(3)]
+    counts = torch.tensor([length, 1, 4, 0, 6])
+    return qkv, torch.arange(length) < counts[:, None]
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_attention_and_its_gradients_agree_with_the_reference(seed: int, masked: bool, causal: bool) -> None:
+    qkv, mask = ragged(seed)
+    results = []
+    for function in (attend, attend_reference):
+        leaves = [t.clone().requires_grad_() for t in qkv]
+        out = function(*leaves, mask=mask if masked else None, causal=causal)
+        (out * torch.arange(out.numel()).reshape(out.shape)).sum().backward()
+        results.append([out.detach(), *(leaf.grad for leaf in leaves)])
+    for fast, slow in zip(*results, strict=True):
+        torch.testing.assert_close(fast, slow, rtol=1e-9, atol=1e-9)
+
+
+def test_padding_content_changes_nothing() -> None:
+    (q, k, v), mask = ragged(3)
+    before = attend(q, k, v, mask=mask)
+    rubbish = ~mask[:, None, :, None]
+    after = attend(q, k.masked_fill(rubbish, 1e3), v.masked_fill(rubbish, -1e3), mask=mask)
+    real = mask.any(1)
+    torch.testing.assert_close(before[real], after[real])
+
+
+def test_an_empty_row_stays_finite() -> None:
+    (q, k, v), mask = ragged(0)
+    assert not mask[3].any()
+    assert torch.isfinite(attend(q, k, v, mask=mask)).all()
+
+
+def test_bfloat16_on_cpu_is_close_to_the_reference() -> None:
+    (q, k, v), mask = ragged(0)
+    half = attend(q.bfloat16(), k.bfloat16(), v.bfloat16(), mask=mask)
+    torch.testing.assert_close(half.double(), attend_reference(q, k, v, mask=mask), rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("chunk", [7, 512])
+def test_nearest_agrees_with_the_distance_matrix(chunk: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    points, table = torch.randn(301, 4, generator=generator), torch.randn(50, 4, generator=generator)
+    assert torch.equal(nearest(points, table, chunk=chunk), nearest_reference(points, table))
+
+
+def test_nearest_ignores_autocast_and_takes_no_points() -> None:
+    generator = torch.Generator().manual_seed(1)
+    points, table = torch.randn(500, 4, generator=generator), torch.randn(400, 4, generator=generator)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(nearest(points, table), nearest_reference(points, table))
+    assert nearest(points[:0], table).shape == (0,)
