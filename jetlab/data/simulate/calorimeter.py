@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from jetlab.data.simulate.candidates import NEUTRAL_HADRON, PHOTON
 from jetlab.data.simulate.tracking import log_normal
 
 __all__ = ["ECAL", "HCAL", "Calorimeter", "Towers"]
@@ -64,6 +65,8 @@ class Calorimeter:
         Smallest energy of a tower in GeV.
     significance_min : float
         Smallest energy of a tower in units of its resolution.
+    neutral_type : int
+        Code into `jetlab.vocabulary.PARTICLE_TYPES` of the neutral particles it finds.
     """
 
     eta_edges: tuple[float, ...]
@@ -73,6 +76,7 @@ class Calorimeter:
     resolution: Callable[[FloatArray, FloatArray], FloatArray]
     energy_min: float
     significance_min: float
+    neutral_type: int
 
     def fraction(self, pid: IntArray) -> FloatArray:
         """Energy fraction deposited by particles of these PDG codes, shape ``(n,)``."""
@@ -171,6 +175,7 @@ ECAL = Calorimeter(
     resolution=_ecal_resolution,
     energy_min=0.5,
     significance_min=2.0,
+    neutral_type=PHOTON,
 )
 """Electromagnetic calorimeter: cells of 0.0174 by 1 degree, coarser beyond |eta| = 2.958."""
 
@@ -182,5 +187,6 @@ HCAL = Calorimeter(
     resolution=_hcal_resolution,
     energy_min=1.0,
     significance_min=1.0,
+    neutral_type=NEUTRAL_HADRON,
 )
 """Hadronic calorimeter: towers of 0.087 by 5 degrees, 10 degrees beyond |eta| = 1.653."""

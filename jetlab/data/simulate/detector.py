@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jetlab.data.simulate.calorimeter import ECAL, HCAL, Calorimeter, Towers
-from jetlab.data.simulate.candidates import NEUTRAL_HADRON, PHOTON, Candidates, StableParticles, join, taken
+from jetlab.data.simulate.candidates import Candidates, StableParticles, join, taken
 from jetlab.data.simulate.propagation import Flight, Solenoid, propagate
 from jetlab.data.simulate.tracking import Tracks, tracks_of
 
@@ -106,7 +106,7 @@ def _merge(
     factor = np.ones(len(tower))
     factor[hits] = scale[tower[hits]]
     rescaled = replace(tracks.candidates, pt=tracks.candidates.pt * factor)
-    return replace(tracks, candidates=rescaled), _neutrals(towers, excess, neutral, electromagnetic=calorimeter is ECAL)
+    return replace(tracks, candidates=rescaled), _neutrals(towers, excess, neutral, calorimeter.neutral_type)
 
 
 def _rescaling(towers: Towers, track_energy: FloatArray, track_variance: FloatArray) -> FloatArray:
@@ -125,14 +125,14 @@ def _rescaling(towers: Towers, track_energy: FloatArray, track_variance: FloatAr
     return np.divide(combined, track_energy, out=np.ones_like(combined), where=track_energy > 0)
 
 
-def _neutrals(towers: Towers, excess: FloatArray, found: npt.NDArray[np.bool_], *, electromagnetic: bool) -> Candidates:
-    """Massless neutral candidates with the excess energies of these towers."""
+def _neutrals(towers: Towers, excess: FloatArray, found: npt.NDArray[np.bool_], ptype: int) -> Candidates:
+    """Massless neutral candidates of this type with the excess energies of these towers."""
     n = int(found.sum())
     zeros, none = np.zeros(n), np.zeros(n, dtype=np.int64)
     return Candidates(
         event=towers.event[found],
         charge=none,
-        ptype=np.full(n, PHOTON if electromagnetic else NEUTRAL_HADRON),
+        ptype=np.full(n, ptype),
         pt=excess[found] / np.cosh(towers.eta[found]),
         eta=towers.eta[found],
         phi=towers.phi[found],

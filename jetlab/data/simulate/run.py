@@ -11,6 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+
 from jetlab.data.simulate.chunk import Chunk, simulate_chunk
 from jetlab.data.simulate.detector import DETECTORS
 from jetlab.data.simulate.parts import open_parts, part_path, read_part, write_part
@@ -25,6 +27,8 @@ __all__ = ["CHUNK_SIZE", "plan_chunks", "provenance", "simulate", "simulate_part
 
 CHUNK_SIZE = 500
 """Jets in a chunk. A constant: with the seed it decides which jets are simulated."""
+
+_TURNS = (0, 0, 0, 1, 2)  # split marks of five jets of a class in a row
 
 Progress = bool | Callable[[int, int], None]
 
@@ -66,7 +70,8 @@ def simulate(
     -------
     Jets
         Blocks of one class, the classes taking turns; labels index `jetlab.vocabulary.CLASSES`. The columns in ``info``
-        have the names of JetClass.
+        have the names of JetClass; ``split`` marks of each class 60% for training (0), 20% for validation (1) and 20%
+        for tests (2).
 
     Raises
     ------
@@ -91,7 +96,7 @@ def simulate(
             done[index] = jets
             reporter.advance(chunks[index].n)
     meta = provenance(names, seed=seed, mpi=mpi, detector=detector)
-    return concatenate([done[index] for index in range(len(chunks))]).with_meta(**meta)
+    return _marked([done[index] for index in range(len(chunks))]).with_meta(**meta)
 
 
 def simulate_to_file(
@@ -130,13 +135,15 @@ def simulate_to_file(
     Raises
     ------
     FileError
-        If the file exists already.
+        If the file exists already or cannot be written there.
     JetLabError
         If the folder of parts belongs to another simulation, or as for `simulate`.
     """
     from jetlab.data.formats import write_jets
+    from jetlab.data.formats.writing import check_target
 
     path = Path(path)
+    check_target(path, layout=layout)
     if path.exists():
         msg = f"{path} exists already; remove it or choose another path"
         raise FileError(msg)
@@ -144,7 +151,7 @@ def simulate_to_file(
     options: dict[str, Any] = {"seed": seed, "mpi": mpi, "detector": detector}
     parts = simulate_parts(folder, classes, n, processes=processes, progress=progress, **options)
     meta = provenance(_class_names(classes), **options)
-    write_jets(concatenate([read_part(part) for part in parts]).with_meta(**meta), path, layout=layout)
+    write_jets(_marked([read_part(part) for part in parts]).with_meta(**meta), path, layout=layout)
     if not keep_parts:
         shutil.rmtree(folder)
     return path
@@ -245,6 +252,17 @@ def provenance(names: Sequence[str], *, seed: int, mpi: bool, detector: str | No
         "jet": {"algorithm": "anti-kT", **asdict(first.jets)},
         "settings": {name: list(RECIPES[name].settings(mpi=mpi)) for name in names},
     }
+
+
+def _marked(parts: Sequence[Jets]) -> Jets:
+    """Join chunks and mark the jets of each class in turn for training, validation and tests."""
+    jets = concatenate(parts)
+    split = np.empty(len(jets), dtype=np.int8)
+    label = np.zeros(len(jets), dtype=np.int64) if jets.label is None else jets.label
+    for k in np.unique(label):
+        rows = np.flatnonzero(label == k)
+        split[rows] = np.resize(_TURNS, len(rows))
+    return jets.with_info(split=split)
 
 
 def _class_names(classes: str | Sequence[str]) -> list[str]:
