@@ -270,10 +270,10 @@ def _versions() -> dict[str, str]:
     import platform
     from importlib.metadata import version
 
-    import jetlab
+    from jetlab import __version__
 
     packages = ("numpy", "scipy", "hist", "awkward", "fastjet")
-    return {"jetlab": jetlab.__version__, "python": platform.python_version()} | {p: version(p) for p in packages}
+    return {"jetlab": __version__, "python": platform.python_version()} | {p: version(p) for p in packages}
 
 
 # ---- what can be compared -------------------------------------------------------------------------------------------

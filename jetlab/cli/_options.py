@@ -1,0 +1,48 @@
+"""Options that several verbs share, and how they are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["Classes", "Count", "Out", "Seed", "class_names"]
+
+Classes = Annotated[str, typer.Option("--classes", "-c", help="all, or class names joined by commas: QCD,Hbb,Tbqq")]
+Count = Annotated[int, typer.Option("--n", "-n", min=1, help="Jets in total, shared equally among the classes.")]
+Seed = Annotated[int, typer.Option("--seed", "-s", min=0, help="The same seed gives the same result.")]
+
+
+def _writable(path: Path) -> Path:
+    """Refuse a file that could not be written before hours are spent on what goes into it."""
+    if path.suffix not in (".parquet", ".root"):
+        msg = f"{path} cannot be written: its name must end in .parquet or .root"
+        raise typer.BadParameter(msg)
+    if not path.absolute().parent.is_dir():
+        msg = f"{path} cannot be written: there is no folder {path.parent}"
+        raise typer.BadParameter(msg)
+    return path
+
+
+Out = Annotated[
+    Path, typer.Option("--out", "-o", help="File to write: .parquet or .root", show_default=False, callback=_writable)
+]
+
+
+def class_names(text: str) -> tuple[str, ...]:
+    """Class names in a comma-separated list, or all ten for ``all``.
+
+    Raises
+    ------
+    typer.BadParameter
+        If a name is unknown; the message lists the names.
+    """
+    from jetlab.vocabulary import CLASSES, class_named
+
+    if text.strip().lower() == "all":
+        return CLASSES
+    try:
+        return tuple(class_named(name.strip()).name for name in text.split(",") if name.strip())
+    except KeyError as error:
+        raise typer.BadParameter(error.args[0], param_hint="--classes") from None
