@@ -527,6 +527,20 @@ def test_a_loss_or_gradient_that_is_not_finite_stops_the_training(tmp_path, how)
     assert pd.read_csv(tmp_path / "history.csv")["step"].iloc[-1] == 23
 
 
+def test_numbers_read_late_are_the_same(monkeypatch, tmp_path, whole):
+    """As on a GPU, where each reading waits for the device: rarely after the first hundred steps."""
+    monkeypatch.setattr(engine, "reading_is_free", lambda _: False)
+    assert same(
+        train(tmp_path, stop=iter([False] * 24 + [True]).__next__), train(stop=iter([False] * 24 + [True]).__next__)
+    )
+    assert same(train(tmp_path), whole)
+    options = SETTINGS | {"steps": 130, "valid_every": 50}
+    with pytest.raises(TrainingError, match=r"step 114: the loss is nan.*last.pt \(step 110\)"):
+        fit(toy(), broken_at(114, "loss"), TRAIN, out=tmp_path / "late", checkpoint_every=10, **options)
+    saved = torch.load(tmp_path / "late" / "last.pt", weights_only=True)
+    assert all(torch.isfinite(values).all() for values in saved["model"].values())
+
+
 def test_without_a_folder_the_error_says_so():
     with pytest.raises(TrainingError, match=r"step 2: the loss is nan.*pass out="):
         fit(toy(), broken_at(2, "loss"), TRAIN, **SETTINGS)
@@ -585,6 +599,17 @@ def test_a_real_write_error_leaves_the_old_checkpoint(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert (tmp_path / "last.pt").read_bytes() == before
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full")
+def test_a_history_that_cannot_be_written_is_an_error(tmp_path):
+    def fill_up(step, terms):
+        if step == 5:
+            (tmp_path / "history.csv").unlink()
+            (tmp_path / "history.csv").symlink_to("/dev/full")
+
+    with pytest.raises(CheckpointError, match=r"history\.csv cannot be written at step 5.*No space left"):
+        train(tmp_path, on_step=fill_up)
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, whole):
@@ -650,8 +675,10 @@ def test_files_appear_whole_or_not_at_all(tmp_path):
 
 
 @pytest.mark.skipif(not engine.has_bf16(torch.device("cpu")), reason="a CPU that computes bfloat16")
-def test_bf16_trains_nearly_as_fp32(whole):
+def test_bf16_trains_nearly_as_fp32_and_continues(tmp_path, whole):
     run = train(precision="bf16")
+    train(tmp_path, precision="bf16", stop=iter([False] * 24 + [True]).__next__)
+    assert same(train(tmp_path, precision="bf16"), run)
     assert not torch.equal(weights(run), weights(whole))
     assert all(p.dtype == torch.float32 for p in run.model.parameters())
     assert run.best["loss"] == pytest.approx(whole.best["loss"], rel=0.1)

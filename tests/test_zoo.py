@@ -407,6 +407,8 @@ def test_describe_tells_all(bundled):
     assert facts["config"] == {"width": 6, "depth": 2}
     assert facts["provenance"] == PROVENANCE
     assert facts["classes"] == ["QCD", "Hbb"]
+    change_config(bundled / "toy-tiny", provenance={"classes": 3, "task": None})
+    assert zoo.describe("toy-tiny")["classes"] == []
 
 
 def test_bundled_models_are_whole():

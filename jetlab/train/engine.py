@@ -75,6 +75,11 @@ def _cpu_flags() -> set[str]:
     return {flag for name, flags in named if name.strip().lower() in ("flags", "features") for flag in flags.split()}
 
 
+def reading_is_free(device: torch.device) -> bool:
+    """Whether a number can be read from the device without waiting for work queued there."""
+    return device.type == "cpu"
+
+
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Trainable parameters in two groups: matrices, which decay, and embeddings, gains and biases, which do not."""
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)}

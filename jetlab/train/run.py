@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from jetlab.errors import TrainingError
+from jetlab.errors import CheckpointError, TrainingError
 from jetlab.train.checkpoints import write_atomically
 
 if TYPE_CHECKING:
@@ -68,17 +68,18 @@ class History:
         self._written = False
 
     def add(self, row: Mapping[str, float]) -> None:
-        """Append a row; columns it lacks are NaN."""
+        """Append a row; columns it lacks are NaN.
+
+        Raises
+        ------
+        CheckpointError
+            If the file cannot be written.
+        """
         self.rows.append(dict(row))
         new = [name for name in row if name not in self._columns]
         self._columns += new
-        if self._path is None:
-            return
-        if new or not self._written:
-            self._rewrite(self._path)
-        else:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(self._line(row))
+        if self._path is not None:
+            self._write(self._path, row, whole=bool(new) or not self._written)
 
     def frame(self) -> pd.DataFrame:
         """Return the rows as a DataFrame."""
@@ -104,10 +105,20 @@ class History:
     def _line(self, row: Mapping[str, float]) -> str:
         return ",".join(_cell(name, row.get(name)) for name in self._columns) + "\n"
 
-    def _rewrite(self, path: Path) -> None:
-        text = ",".join(self._columns) + "\n" + "".join(self._line(row) for row in self.rows)
-        with write_atomically(path) as file:
-            file.write(text.encode())
+    def _write(self, path: Path, row: Mapping[str, float], *, whole: bool) -> None:
+        try:
+            if not whole:
+                with path.open("a", encoding="utf-8") as file:
+                    file.write(self._line(row))
+                return
+            with write_atomically(path) as file:
+                file.write((",".join(self._columns) + "\n" + "".join(map(self._line, self.rows))).encode())
+        except OSError as error:
+            msg = (
+                f"{path} cannot be written at step {row.get('step')} ({error}). "
+                "The last checkpoint is intact: make room and repeat the call to continue from it"
+            )
+            raise CheckpointError(msg) from error
         self._written = True
 
 

@@ -150,7 +150,7 @@ class Training:
         """Take steps until all are done or a stop is asked for; leave the final weights in the model."""
         run, saved_at = self.run, time.perf_counter()
         began = saved_at - run.seconds
-        each = self.device.type == "cpu" or habits.on_step is not None
+        each = engine.reading_is_free(self.device) or habits.on_step is not None
         run.running = True
         while not run.finished and not run.stopping:
             self._step(read=each)

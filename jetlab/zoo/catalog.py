@@ -64,11 +64,15 @@ def describe(name_or_path: str | Path) -> dict[str, Any]:
         "parameters": sum(math.prod(shape) for shape in tensor_shapes(folder).values()),
         "size_mb": round((folder / WEIGHTS).stat().st_size / 1e6, 2),
         "task": str(provenance.get("task", "")),
-        "classes": [str(name) for name in provenance.get("classes") or config.config.get("classes") or []],
+        "classes": _names(provenance.get("classes")) or _names(config.config.get("classes")),
         "description": str(provenance.get("description", "")),
         "config": config.config,
         "provenance": provenance,
     }
+
+
+def _names(entry: object) -> list[str]:
+    return [str(name) for name in entry] if isinstance(entry, list) else []
 
 
 def model_card(name_or_path: str | Path) -> str:
