@@ -42,7 +42,7 @@ def train_omnijet(
     preset: str = "tiny",
     tokenizer_steps: int = 3000,
     prompt_steps: int = 4000,
-    generator_steps: int = 7000,
+    generator_steps: int = 10_000,
     batch_size: int = 256,
     precision: Precision = "fp32",
     device: str = "auto",
@@ -61,7 +61,8 @@ def train_omnijet(
     preset : str
         Sizes, see `jetlab.models.omnijet.OmniJetConfig.preset`.
     tokenizer_steps, prompt_steps, generator_steps : int
-        Length of each stage in steps of `batch_size` jets (the prompt model takes ten times as many jets a step).
+        Length of each stage in steps of `batch_size` jets (half as many for the generator, ten times as many for the
+        prompt model).
     batch_size : int
         Jets in a step.
     precision : {"fp32", "bf16"}
@@ -111,6 +112,8 @@ def train_omnijet(
         progress=progress,
         stop=stop,
     )
+    if not tokenizer_run.finished:
+        return None
     model.prompts.set_edges(train)
     prompt_run = fit(
         model.prompts,
@@ -128,7 +131,7 @@ def train_omnijet(
         progress=progress,
         stop=stop,
     )
-    if not (tokenizer_run.finished and prompt_run.finished):
+    if not prompt_run.finished:
         return None
     generator_run = fit(
         model.generator,
@@ -136,8 +139,8 @@ def train_omnijet(
         token_set(model, train, learn_momenta=True),
         token_set(model, valid),
         steps=generator_steps,
-        batch_size=batch_size,
-        lr=1.5e-3,
+        batch_size=batch_size // 2,
+        lr=1e-3,
         schedule="wsd",
         ema=0.999,
         precision=precision,
