@@ -301,7 +301,8 @@ class Jets:
         if not len(self):
             return "<Jets: none>"
         source = f", {self.meta['source']}" if "source" in self.meta else ""
-        classes = ", ".join(f"{name} {count:,}" for name, count in self.class_counts().items()) or "no labels"
+        counts = [f"{name} {count:,}" for name, count in self.class_counts().items()] or ["no labels"]
+        classes = ", ".join(counts[:10]) + (f" and {len(counts) - 10} more classes" if len(counts) > 10 else "")
         m = self._offsets[-1]
         return (
             f"<Jets: {len(self):,} jets, {m:,} constituents ({m / len(self):.1f} per jet), "

@@ -102,7 +102,7 @@ def _edges(values: FloatArray, bins: int, *, whole: bool = False) -> FloatArray:
 def _doubling(reach: float) -> FloatArray:
     """The distances 2, 2 + 4, 2 + 4 + 8, ... up to the first beyond `reach`; none for a negative reach."""
     count = int(np.log2(reach / 2 + 1)) + 1 if reach >= 0 else 0
-    return 2.0 ** np.arange(2, count + 2) - 2
+    return np.exp2(np.arange(2, count + 2, dtype=np.float64)) - 2
 
 
 def _round_up(width: float) -> float:

@@ -27,7 +27,7 @@ def segment_sum(values: npt.NDArray[np.floating], offsets: IntArray) -> FloatArr
     """
     n = len(offsets) - 1
     jet = np.repeat(np.arange(n), np.diff(offsets))
-    return np.bincount(jet, weights=values, minlength=n)
+    return np.bincount(jet, weights=values, minlength=n).astype(np.float64)
 
 
 def rapidity(px: FloatArray, py: FloatArray, pz: FloatArray, energy: FloatArray) -> FloatArray:

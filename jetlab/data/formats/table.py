@@ -1,0 +1,136 @@
+"""`Table`: named columns of one file, whatever bytes they are stored in, and the guard around every reader."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from jetlab.errors import FileError, InvalidJetsError, JetLabError
+
+__all__ = ["Jagged", "Shape", "Table", "check_size", "guarded", "jagged_of"]
+
+Shape = tuple[int | None, ...]
+"""Shape of a column, with None for the jagged axis: ``(n,)``, ``(n, None)``, ``(n, P)`` or ``(n, P, F)``."""
+
+
+_ALWAYS_FINE = 2**28
+
+
+class Jagged(NamedTuple):
+    """One value a constituent: those of jet ``i`` are ``values[offsets[i]:offsets[i + 1]]``."""
+
+    offsets: npt.NDArray[np.int64]
+    values: npt.NDArray[Any]
+
+
+Column = Jagged | npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Named columns of an open file, read when asked for.
+
+    Parameters
+    ----------
+    name : str
+        What the columns come from, for messages: a path as a rule.
+    kind : str
+        How they are stored, such as ``"Parquet"``.
+    shapes : mapping of str to tuple
+        Shape of each numeric column; see `Shape`.
+    fetch : callable
+        Gets column names, gives the columns: arrays, or `Jagged` where the shape has None.
+    meta : mapping
+        What JetLab wrote beside the columns; empty for files of others.
+    other : sequence of str
+        Names of columns that hold no plain numbers.
+    """
+
+    name: str
+    kind: str
+    shapes: Mapping[str, Shape]
+    fetch: Callable[[Sequence[str]], dict[str, Column]]
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    other: Sequence[str] = ()
+
+    def flat(self, name: str) -> bool:
+        """Whether there is a column of this name with one value a row."""
+        return len(self.shapes.get(name, ())) == 1
+
+    def listing(self) -> str:
+        """Names of the columns for a message, cut off after a few."""
+        names = [*self.shapes, *self.other]
+        return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "") or "none"
+
+
+@contextmanager
+def guarded(name: str, action: str) -> Iterator[None]:
+    """Turn whatever goes wrong while a file is used into an error that names the file.
+
+    Parameters
+    ----------
+    name : str
+        The file.
+    action : str
+        What is being done, such as ``"read as Parquet"``.
+
+    Raises
+    ------
+    FileError
+        For every error of a library; readers of damaged files raise a dozen kinds.
+    JetLabError
+        For our own errors, with the file's name put in front and their class kept.
+    """
+    try:
+        yield
+    except JetLabError as error:
+        if str(error).startswith(name):
+            raise
+        msg = f"{name}: {error}"
+        raise type(error)(msg) from error
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or ["no reason given"])[0]
+        msg = f"{name} cannot be {action}; it may be damaged or incomplete ({type(error).__name__}: {reason[:200]})"
+        raise FileError(msg) from error
+
+
+def check_size(unpacked: int, stored: int) -> None:
+    """Refuse columns that a damaged or malicious header makes far larger than the file.
+
+    Parameters
+    ----------
+    unpacked, stored : int
+        Bytes of the columns in memory and of the file.
+
+    Raises
+    ------
+    FileError
+        If the columns are larger than 256 MiB and than 200 times the file.
+    """
+    if unpacked > max(_ALWAYS_FINE, 200 * stored):
+        msg = f"its columns would take {unpacked / 2**30:.1f} GiB in memory, from a file of {stored / 2**20:.2f} MiB"
+        raise FileError(msg)
+
+
+def jagged_of(array: Any, name: str) -> Jagged:
+    """Offsets and values of an awkward array of shape ``(n, var)``.
+
+    Raises
+    ------
+    InvalidJetsError
+        If values are missing.
+    """
+    import awkward as ak
+
+    try:
+        counts = ak.to_numpy(ak.num(array, axis=1), allow_missing=False)
+        values = ak.to_numpy(ak.flatten(array, axis=1), allow_missing=False)
+    except ValueError as error:
+        msg = f"column {name} of type {array.type} is not one number for each constituent, or values are missing"
+        raise InvalidJetsError(msg) from error
+    return Jagged(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), np.asarray(values))
