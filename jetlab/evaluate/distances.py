@@ -32,7 +32,6 @@ SMALL_SAMPLE = 50
 
 _MAX_BLOCK = 4_000_000
 _EXACT_KS = 500
-_MEAN_KOLMOGOROV = float(np.sqrt(np.pi / 2) * np.log(2))
 
 
 # ---- two samples of numbers -----------------------------------------------------------------------------------------
@@ -287,13 +286,14 @@ def _spread(values: FloatArray) -> float:
 def _correlated_p(statistic: float, null_ks: FloatArray) -> float:
     """P-value for values that are not independent.
 
-    Resampled true jets tell how large the statistic typically is when nothing is wrong, and so how many independent
-    values the samples are worth; the rest is Kolmogorov's distribution.
+    Resampled true jets tell which statistic is exceeded in a tenth of the cases when nothing is wrong, and so how many
+    independent values the samples are worth; farther out the tail is that of Kolmogorov's distribution.
     """
-    from scipy.special import kolmogorov
+    from scipy.special import kolmogi, kolmogorov
 
-    typical = _mean(null_ks)
-    return float(kolmogorov(_MEAN_KOLMOGOROV * statistic / typical)) if typical > 0 else float("nan")
+    known = null_ks[np.isfinite(null_ks)]
+    tenth = float(np.quantile(known, 0.9)) if known.size else 0.0
+    return float(kolmogorov(kolmogi(0.1) * statistic / tenth)) if tenth > 0 else float("nan")
 
 
 def _note(true: Sample, generated: Sample, null: FloatArray) -> str:

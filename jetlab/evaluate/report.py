@@ -32,9 +32,9 @@ pre { white-space: pre-wrap; background: #f5f5f5; padding: 1em; font-size: 13px 
 
 _MEASURES = (
     "W1 is the Wasserstein-1 distance (the area between the cumulative distributions, in the unit of the observable) "
-    "with its bootstrap uncertainty; “truth vs truth” is the same distance between two samples of true jets of "
-    "the same sizes, with its spread; z is the distance above it in units of the spread, and multiple their ratio. KS is the "
-    "Kolmogorov-Smirnov statistic with its p-value. Error bars and bands are one standard deviation."
+    "with its bootstrap uncertainty; “truth vs truth” is the same distance between two samples of true jets of the "
+    "same sizes, with its spread; z is the distance above it in units of the spread, and multiple their ratio. KS is "
+    "the Kolmogorov-Smirnov statistic with its p-value. Error bars and bands are one standard deviation."
 )
 
 

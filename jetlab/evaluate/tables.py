@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,19 +20,10 @@ Style = Literal["markdown", "latex", "html"]
 _COLUMNS = ("Observable", "W1", "truth vs truth", "z", "multiple", "KS", "p")
 _LATEX = {"W1": "$W_1$", "z": "$z$", "p": "$p$"}
 _TO_LATEX = str.maketrans(
-    {
-        "τ": r"$\tau$",
-        "Δ": r"$\Delta$",
-        "η": r"$\eta$",
-        "φ": r"$\phi$",
-        "₁": "$_1$",
-        "₂": "$_2$",
-        "₃": "$_3$",
-        "_": r"\_",
-        "%": r"\%",
-        "&": r"\&",
-    }
+    {"τ": r"$\tau$", "Δ": r"$\Delta$", "η": r"$\eta$", "φ": r"$\phi$", "_": r"\_", "%": r"\%", "&": r"\&", "–": "--"}
 )
+_LOWERED = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def with_uncertainty(value: float, error: float) -> str:
@@ -58,7 +50,7 @@ def with_uncertainty(value: float, error: float) -> str:
     if float(f"{error:.{decimals}f}") >= 10.0 ** (2 - decimals):  # 0.0996 has become 0.100
         decimals = max(0, decimals - 1)
     text = f"{value:.{decimals}f} ± {error:.{decimals}f}"
-    return f"({text})×10{str(factor).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}" if factor else text
+    return f"({text})×10{str(factor).translate(_RAISED)}" if factor else text
 
 
 def distance_table(table: pd.DataFrame, *, style: Style = "markdown") -> str:
@@ -123,11 +115,13 @@ def _latex(columns: list[str], rows: list[dict[str, str]]) -> str:
 def _latex_cell(text: str) -> str:
     if "×10" in text:
         numbers, power = text.split("×10")
-        exponent = power.translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789"))
+        exponent = power.translate({after: before for before, after in _RAISED.items()})
         return "$" + numbers.replace("±", r"\pm") + rf" \times 10^{{{exponent}}}$"
     if "±" in text or text[:1] in "+-":
         return "$" + text.replace("±", r"\pm") + "$"
-    return text.replace("–", "--").translate(_TO_LATEX).replace("$$", "")
+    text = text.translate(_TO_LATEX)
+    lowered = re.sub("[₀-₉]+", lambda digits: f"$_{{{digits[0].translate(_LOWERED)}}}$", text)
+    return lowered.replace("$$", "")
 
 
 def _html(columns: list[str], rows: list[dict[str, str]]) -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["jet_display", "jet_image"]
 
 _AREA = 5000.0  # points^2 for the whole jet
-_SHOWN_PT = (10, 50, 200)
+_SHOWN_PT = (10, 50, 100)
 _DECADES = 1e-4
 _MOST_SIGMA = 5.0
 
@@ -67,7 +67,7 @@ def jet_display(
     with drawing(width, 7.4, theme=theme) as figure:
         panels = figure.subplots(1, len(shown), squeeze=False, sharey=True)[0]
         figure.subplots_adjust(left=0.95 / width, right=1 - 0.2 / width, bottom=0.236, top=0.885, wspace=0.06)
-        scale = _AREA / max(float(jet.pt[0]) for _, jet in shown)
+        scale = _AREA / (max(float(jet.pt[0]) for _, jet in shown) or 1.0)
         for axes, (role, jet) in zip(panels, shown, strict=True):
             _draw_jet(axes, jet, role, scale=scale, radius=radius, theme=theme)
         panels[0].set_ylabel("Δφ [rad]")
@@ -166,11 +166,15 @@ def _draw_key(figure: Figure, shown: list[tuple[str, Jets]], *, scale: float, th
     known = {int(code) for _, jet in shown if "ptype" in jet.fields for code in np.unique(jet.flat("ptype"))}
     types = [mark(PARTICLE_MARKERS[c].matplotlib, 90, PARTICLE_MARKERS[c].label) for c in sorted(known) if c >= 0]
     sizes = [mark("o", scale * pt, f"{pt} GeV") for pt in _SHOWN_PT]
-    keys = figure.legend(handles=types, loc="lower center", ncols=5, bbox_to_anchor=(0.5, 0.085), handletextpad=0.2,
-                         columnspacing=1.2, fontsize=13)  # fmt: skip
+    keys = figure.legend(
+        handles=types, loc="lower center", ncols=5, bbox_to_anchor=(0.5, 0.09), handletextpad=0.2, columnspacing=1.2,
+        fontsize=13,
+    )  # fmt: skip
     figure.add_artist(keys)
-    figure.legend(handles=sizes, loc="lower center", ncols=3, bbox_to_anchor=(0.5, 0.0), fontsize=13, handletextpad=0.8,
-                  columnspacing=2.5, handlelength=3)  # fmt: skip
+    figure.legend(
+        handles=sizes, loc="lower center", ncols=3, bbox_to_anchor=(0.5, 0.015), handletextpad=0.8, columnspacing=2.5,
+        handlelength=3, fontsize=13,
+    )  # fmt: skip
 
 
 # ---- average jets ---------------------------------------------------------------------------------------------------

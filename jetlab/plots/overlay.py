@@ -301,8 +301,8 @@ def _axes(main: Axes, below: Axes, panel: _Panel, shapes: Mapping[str, Shape]) -
     if panel.log:
         contents = np.concatenate([s.values for s in shapes.values()])
         filled = contents[contents > 0]
+        main.set_ylim(0.5 * float(filled.min()) if filled.size else 0.1, 6 * top)  # before the scale, which needs it
         main.set_yscale("log", nonpositive="clip")
-        main.set_ylim(0.5 * float(filled.min()) if filled.size else 0.1, 6 * top)
     else:
         main.set_ylim(0, 1.3 * top)
     main.tick_params(labelbottom=False)

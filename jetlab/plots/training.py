@@ -48,14 +48,14 @@ def training_curves(history: pd.DataFrame, *, terms: Sequence[str] = (), theme: 
     height = sum(heights) + 1.2
     with drawing(8.0, height, theme=theme) as figure:
         panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
-        figure.subplots_adjust(left=0.145, right=0.97, bottom=0.85 / height, top=1 - 0.25 / height, hspace=0.08)
+        figure.subplots_adjust(left=0.175, right=0.97, bottom=0.85 / height, top=1 - 0.25 / height, hspace=0.08)
         for axes, name in zip(panels, shown, strict=False):
             _draw_term(axes, history, name, theme)
         for axes, name in zip(panels[len(shown) :], rates, strict=True):
             axes.plot(history["step"], history[name], color=THEMES[theme].text, lw=1.5)
             axes.set_ylabel("Learning\nrate")
             axes.set_ylim(bottom=0)
-            axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3), useMathText=True)
+            axes.yaxis.set_major_formatter(lambda rate, _: f"{rate:g}")
         panels[-1].set_xlabel("Step")
         panels[-1].set_xlim(0, max(float(history["step"].max()), 1.0))
     return figure
@@ -67,10 +67,11 @@ def _draw_term(axes: Axes, history: pd.DataFrame, name: str, theme: str) -> None
         measured = history[["step", column]].dropna() if column in history else history.iloc[:0]
         if len(measured):
             axes.plot(measured["step"], measured[column], marker=marker, ms=5, lw=1.8, color=colour, label=label)
-    axes.set_ylabel(name.replace("_", " ").capitalize())
+    axes.set_ylabel("Loss" if name == "loss" else name.replace("_", " "))
     values = history[[c for c in (name, f"valid_{name}") if c in history]].to_numpy(dtype=np.float64)
     values = values[np.isfinite(values)]
     if values.size and values.min() > 0 and values.max() > 20 * values.min():
         axes.set_yscale("log")
-    axes.legend(loc="upper right")
+    if axes.lines:
+        axes.legend(loc="upper right")
     axes.grid(visible=True, axis="y", color=THEMES[theme].faint, lw=0.8)
