@@ -1,8 +1,4 @@
-"""`Jets`: the one container that every source fills and every measure reads.
-
-Constituents are stored flat with offsets (the layout of Awkward Array), never padded. Energies and momenta are in GeV,
-lengths in mm, angles in radians with phi in (-pi, pi]. Constituents are sorted by falling pT.
-"""
+"""The class `Jets`, and joining several of them."""
 
 from __future__ import annotations
 
@@ -14,35 +10,14 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from jetlab.errors import InvalidJetsError, UnitsError
-from jetlab.vocabulary import CLASSES, PARTICLE_TYPES
+from jetlab.errors import InvalidJetsError
+from jetlab.jets.checks import check_label, check_offsets, check_per_jet, check_units, check_values, whole_numbers
+from jetlab.jets.columns import PARTICLE_FIELDS, flatten, frozen, jagged, sort_by_pt, wrap_phi
+from jetlab.vocabulary import CLASSES
 
-__all__ = ["OPTIONAL_PARTICLE_FIELDS", "PARTICLE_FIELDS", "Jets", "concatenate", "wrap_phi"]
-
-PARTICLE_FIELDS = ("pt", "eta", "phi", "mass")
-"""Fields that every constituent has: pT [GeV], pseudorapidity, azimuth [rad], mass [GeV]."""
-
-OPTIONAL_PARTICLE_FIELDS = ("charge", "ptype", "d0", "d0err", "dz", "dzerr")
-"""Fields a constituent may have: charge, particle type code, impact parameters and their errors [mm]."""
-
-_INTEGER_FIELDS = ("charge", "ptype")
+__all__ = ["Jets", "concatenate"]
 
 FloatArray = npt.NDArray[np.float64]
-
-
-def wrap_phi(phi: npt.ArrayLike) -> Any:
-    """Wrap angles into (-pi, pi].
-
-    Parameters
-    ----------
-    phi : array_like
-        Angles in radians, any shape; those inside are returned bit for bit.
-    """
-    given = np.asarray(phi)
-    wrapped = given.astype(np.result_type(given.dtype, np.float32))
-    outside = np.isfinite(wrapped) & ((wrapped > np.pi) | (wrapped <= -np.pi))
-    wrapped[outside] = np.pi - np.mod(np.pi - wrapped[outside].astype(np.float64), 2 * np.pi)
-    return wrapped[()]
 
 
 class Jets:
@@ -83,16 +58,16 @@ class Jets:
         meta: Mapping[str, Any] | None = None,
         check: bool = True,
     ) -> None:
-        self._offsets, self._columns = _flatten(particles)
+        self._offsets, self._columns = flatten(particles)
         self.classes = tuple(classes)
         self.meta = dict(meta or {})
-        self._label = None if label is None else _whole_numbers(np.asarray(label), "label", np.int64)
+        self._label = None if label is None else whole_numbers(np.asarray(label), "label", np.int64)
         self._info = {name: np.asarray(values) for name, values in (info or {}).items()}
         if check:
-            _check_lengths(self)
-            _check_values(self)
-            _check_units(self)
-        _sort_by_pt(self._offsets, self._columns)
+            _check_per_jet(self)
+            check_values(self._offsets, self._columns)
+            check_units(self.pt[self.multiplicity > 0])
+        sort_by_pt(self._offsets, self._columns)
 
     @classmethod
     def from_flat(
@@ -118,8 +93,8 @@ class Jets:
             As for `Jets`.
         """
         flat = {name: np.asarray(v) for name, v in columns.items()}
-        _check_offsets(np.asarray(offsets), flat)
-        particles = _jagged(np.asarray(offsets), flat)
+        check_offsets(np.asarray(offsets), flat)
+        particles = jagged(np.asarray(offsets), flat)
         return cls(particles, label=label, classes=classes, info=info, meta=meta, check=check)
 
     # ---- constituents -------------------------------------------------------------------------------------------
@@ -130,7 +105,7 @@ class Jets:
         import vector
 
         vector.register_awkward()
-        return ak.with_name(_jagged(self._offsets, self._columns), "Momentum4D")
+        return ak.with_name(jagged(self._offsets, self._columns), "Momentum4D")
 
     @property
     def offsets(self) -> npt.NDArray[np.int64]:
@@ -265,7 +240,7 @@ class Jets:
         """The same jets with further per-jet columns, each of shape ``(n,)``."""
         info = self._info | {name: np.asarray(values) for name, values in columns.items()}
         jets = self._replaced(self._offsets, self._columns, self._label, info)
-        _check_lengths(jets)
+        _check_per_jet(jets)
         return jets
 
     def with_meta(self, **entries: Any) -> Jets:
@@ -282,10 +257,10 @@ class Jets:
         info: dict[str, npt.NDArray[Any]],
     ) -> Jets:
         jets = Jets.__new__(Jets)
-        jets._offsets, jets._columns = _frozen(np.asarray(offsets, dtype=np.int64)), columns
+        jets._offsets, jets._columns = frozen(np.asarray(offsets, dtype=np.int64)), columns
         jets._label, jets._info, jets.classes, jets.meta = label, info, self.classes, dict(self.meta)
         for values in columns.values():
-            _frozen(values)
+            frozen(values)
         return jets
 
     # ---- display ------------------------------------------------------------------------------------------------
@@ -344,148 +319,7 @@ def concatenate(parts: Sequence[Jets]) -> Jets:
     )
 
 
-# ---- construction ---------------------------------------------------------------------------------------------------
-
-
-def _frozen(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    values.setflags(write=False)
-    return values
-
-
-def _jagged(offsets: npt.NDArray[Any], columns: Mapping[str, npt.NDArray[Any]]) -> ak.Array:
-    contents = [ak.contents.NumpyArray(np.asarray(v)) for v in columns.values()]
-    record = ak.contents.RecordArray(contents, list(columns), length=int(offsets[-1]))
-    return ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(np.asarray(offsets, dtype=np.int64)), record))
-
-
-def _flatten(particles: ak.Array) -> tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[Any]]]:
-    if not isinstance(particles, ak.Array) or particles.ndim != 2:
-        found = f"{particles.ndim} dimensions" if isinstance(particles, ak.Array) else type(particles).__name__
-        msg = f"particles must be an awkward array of shape (jets, constituents); found {found}"
-        raise InvalidJetsError(msg)
-    missing = [f for f in PARTICLE_FIELDS if f not in particles.fields]
-    if missing:
-        msg = (
-            f"constituents lack the fields {', '.join(missing)}; found {', '.join(particles.fields) or 'none'}. "
-            f"Expected {', '.join(PARTICLE_FIELDS)} and optionally {', '.join(OPTIONAL_PARTICLE_FIELDS)}"
-        )
-        raise InvalidJetsError(msg)
-    counts = ak.to_numpy(ak.num(particles, axis=1)).astype(np.int64)
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    names = [f for f in (*PARTICLE_FIELDS, *OPTIONAL_PARTICLE_FIELDS) if f in particles.fields]
-    columns = {name: _flat_column(particles[name], name) for name in names}
-    columns["phi"] = wrap_phi(columns["phi"])
-    return offsets, columns
-
-
-def _flat_column(values: ak.Array, name: str) -> npt.NDArray[Any]:
-    """One field of all constituents as float32, or int8 for the whole-numbered ones."""
-    try:
-        flat = ak.to_numpy(ak.flatten(values, axis=1), allow_missing=False)
-        if flat.ndim != 1 or flat.dtype.kind not in "fiub":
-            msg = f"{name} has type {values.type.content}, expected one number for each constituent"
-            raise InvalidJetsError(msg)
-    except (ValueError, TypeError) as error:
-        if isinstance(error, InvalidJetsError):
-            raise
-        msg = (
-            f"{name} of the constituents must be a number everywhere; found {values.type.content}, with missing values"
-        )
-        raise InvalidJetsError(msg) from error
-    if name in _INTEGER_FIELDS:
-        return _whole_numbers(flat, f"{name} of the constituents", np.int8)
-    with np.errstate(over="ignore"):
-        return np.ascontiguousarray(flat, dtype=np.float32)
-
-
-def _whole_numbers(values: npt.NDArray[Any], name: str, kind: type[np.integer]) -> npt.NDArray[Any]:
-    """Convert to integers, refusing fractions, NaN and numbers that do not fit."""
-    largest = np.iinfo(kind).max
-    if values.dtype.kind not in "fiub":
-        msg = f"{name} has type {values.dtype}, expected whole numbers"
-        raise InvalidJetsError(msg)
-    if values.dtype.kind == "f" or values.dtype.itemsize > np.dtype(kind).itemsize:
-        odd = ~((np.abs(values) <= largest) & (np.round(values) == values))
-        if odd.any():
-            found = f"{values[odd][0]} ({int(odd.sum())} such values)"
-            msg = f"{name} is {found}, expected whole numbers up to {largest} in size"
-            raise InvalidJetsError(msg)
-    return values.astype(kind)
-
-
-def _sort_by_pt(offsets: npt.NDArray[np.int64], columns: dict[str, npt.NDArray[Any]]) -> None:
-    jet = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    pt = columns["pt"]
-    falls = (pt[1:] <= pt[:-1]) | (jet[1:] != jet[:-1])
-    if not falls.all():
-        order = np.lexsort((-pt, jet))
-        for name in columns:
-            columns[name] = columns[name][order]
-    for values in (offsets, *columns.values()):
-        _frozen(values)
-
-
-# ---- validation -----------------------------------------------------------------------------------------------------
-
-
-def _check_offsets(offsets: npt.NDArray[Any], columns: Mapping[str, npt.NDArray[Any]]) -> None:
-    whole = offsets.ndim == 1 and offsets.size > 0 and offsets.dtype.kind in "iu"
-    if not whole or offsets[0] != 0 or (np.diff(offsets.astype(np.int64)) < 0).any():
-        found = f"{offsets.dtype} {offsets.ravel()[:5]}"
-        msg = f"offsets must be whole numbers that start at 0 and never fall; found {found}"
-        raise InvalidJetsError(msg)
-    for name, values in columns.items():
-        if values.shape != (offsets[-1],):
-            msg = f"column {name} has shape {values.shape}, but the offsets end at {offsets[-1]} constituents"
-            raise InvalidJetsError(msg)
-
-
-def _check_lengths(jets: Jets) -> None:
-    n = len(jets)
-    per_jet = dict(jets._info) | ({} if jets._label is None else {"label": jets._label})
-    for name, values in per_jet.items():
-        if values.shape[:1] != (n,):
-            msg = f"{name} has shape {values.shape}, expected one value for each of the {n} jets"
-            raise InvalidJetsError(msg)
-    if jets._label is not None and n and not ((jets._label >= 0) & (jets._label < len(jets.classes))).all():
-        bad = int(np.flatnonzero((jets._label < 0) | (jets._label >= len(jets.classes)))[0])
-        known = ", ".join(jets.classes[:10]) + (", ..." if len(jets.classes) > 10 else "")
-        msg = f"label of jet {bad} is {jets._label[bad]}, expected 0 to {len(jets.classes) - 1} ({known})"
-        raise InvalidJetsError(msg)
-
-
-def _check_values(jets: Jets) -> None:
-    for name, values in jets._columns.items():
-        bad = ~np.isfinite(values)
-        if name == "pt":
-            bad |= values <= 0
-        if name == "mass":
-            bad |= values < 0
-        if name == "eta":
-            bad |= np.abs(values) > 20
-        if name == "ptype":
-            bad |= (values < -1) | (values >= len(PARTICLE_TYPES))
-        if bad.any():
-            row = int(np.flatnonzero(bad)[0])
-            jet = int(np.searchsorted(jets._offsets, row, side="right")) - 1
-            msg = (
-                f"constituent {row - jets._offsets[jet]} of jet {jet} has {name} = {values[row]}, "
-                f"which is not a physical value ({int(bad.sum())} such values in this field). Remove or mend them first"
-            )
-            raise InvalidJetsError(msg)
-
-
-def _check_units(jets: Jets) -> None:
-    filled = jets.pt[jets.multiplicity > 0]
-    if not filled.size:
-        return
-    median = float(np.median(filled))
-    if median < 2:
-        msg = (
-            f"the median jet pT is {median:.3g}, which cannot be GeV: were constituent pT given relative to the jet? "
-            "Multiply them by the jet pT in GeV"
-        )
-        raise UnitsError(msg)
-    if median > 50_000:
-        msg = f"the median jet pT is {median:.3g}, which cannot be GeV: are the momenta in MeV? Divide them by 1000"
-        raise UnitsError(msg)
+def _check_per_jet(jets: Jets) -> None:
+    check_per_jet(len(jets), jets._info | ({} if jets._label is None else {"label": jets._label}))
+    if jets._label is not None:
+        check_label(jets._label, jets.classes)
