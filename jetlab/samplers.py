@@ -83,7 +83,9 @@ def generate(
     finally:
         close()
     if not done:
-        msg = "generation was stopped before the first batch of jets was finished; let it run longer or lower batch_size"
+        msg = (
+            "generation was stopped before the first batch of jets was finished; let it run longer or lower batch_size"
+        )
         raise JetLabError(msg)
     jets = concatenate(done)
     return jets[np.argsort(jets.label, kind="stable")] if jets.label is not None else jets
@@ -124,9 +126,7 @@ def stream(
     omnijet.eval()
     for part in order.split(batch_size):
         prompt = omnijet.prompts.sample(part, generator)
-        codes = sample_tokens(
-            omnijet, prompt, generator=generator, temperature=temperature, top_k=top_k, stop=stop
-        )
+        codes = sample_tokens(omnijet, prompt, generator=generator, temperature=temperature, top_k=top_k, stop=stop)
         if codes is None:
             return
         offsets = np.concatenate([[0], np.cumsum([len(c) for c in codes])])

@@ -60,7 +60,7 @@ def test_relative_pt_is_refused() -> None:
     jets = toy_jets(4)
     columns = {f: jets.flat(f) for f in jets.fields} | {"pt": jets.flat("pt") / 700}
     relative = Jets.from_flat(jets.offsets, columns, check=False)
-    with pytest.raises(UnitsError, match="expected GeV.*relative to the jet"):
+    with pytest.raises(UnitsError, match=r"expected GeV.*relative to the jet"):
         OMNIJET_RECIPE.transform(relative)
 
 

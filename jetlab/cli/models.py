@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from typing import Annotated
 
 import typer
 
-from jetlab.cli._terminal import facts, markdown, next_command, table
+from jetlab.cli._options import Seed
+from jetlab.cli._terminal import announce, facts, markdown, next_command, progress, table, wrote
 
 __all__ = ["app"]
 
-app = typer.Typer(help="List the trained models, or show the card of one.", no_args_is_help=True)
+app = typer.Typer(
+    help="List the trained models, show the card of one, or measure how good it is.", no_args_is_help=True
+)
 
 
 @app.command("list")
@@ -36,3 +41,35 @@ def show(name: Annotated[str, typer.Argument(help="Name or folder.")]) -> None:
     markdown(model["card"])
     facts({"Folder": model["path"], "Task": model["task"], "Classes": ", ".join(model["classes"])})
     next_command(f"jetlab generate --model {name} --n 1000 --out generated.parquet")
+
+
+@app.command("measure")
+def measure(
+    name: Annotated[str, typer.Argument(help="Name or folder of a model that generates jets.")],
+    *,
+    true: Annotated[
+        str, typer.Option(help="True jets that it has not seen: a file, a folder, or 'sample'.")
+    ] = "sample",
+    split: Annotated[str, typer.Option(help="Part of them: train, valid, test, or all.")] = "test",
+    n: Annotated[
+        int | None, typer.Option("--n", "-n", min=1, help="Jets to generate.", show_default="as many as true ones")
+    ] = None,
+    temperature: Annotated[float, typer.Option(min=0.0)] = 1.0,
+    seed: Seed = 0,
+    write: Annotated[bool, typer.Option("--write", help="Put the result into the model card.")] = False,
+) -> None:
+    """Measure a generator class by class: distances in multiples of truth against truth, and the mass peaks."""
+    from jetlab.data import load_jets
+    from jetlab.tasks.quality import generator_quality
+    from jetlab.zoo import from_pretrained, write_section
+
+    jets = load_jets(true, split=None if split == "all" else split)
+    announce(f"Measuring {name} against {len(jets):,} true jets (seed {seed})")
+    model = from_pretrained(name)
+    with progress("Generating") as report:
+        quality = generator_quality(model, jets, n=n, seed=seed, temperature=temperature, progress=report)
+    text = quality.report(shlex.join(["jetlab", *sys.argv[1:]]).removesuffix(" --write"))
+    markdown(text)
+    if write:
+        wrote(write_section(name, "Quality", text))
+    next_command(f"jetlab models show {name}")

@@ -47,12 +47,18 @@ def omnijet(
     ] = None,
     n: Annotated[int | None, typer.Option("--n", "-n", min=2, help="Use this many jets.", show_default="all")] = None,
     preset: Annotated[str, typer.Option(help="Sizes of the networks.")] = "tiny",
-    tokenizer_steps: Annotated[int, typer.Option(min=1)] = 3000,
-    prompt_steps: Annotated[int, typer.Option(min=1)] = 4000,
-    generator_steps: Annotated[int, typer.Option(min=1)] = 7000,
-    batch_size: Annotated[int, typer.Option(min=1, help="Jets in a step.")] = 256,
+    tokenizer_steps: Annotated[int, typer.Option(min=1, help="Steps of the first stage.")] = 4000,
+    prompt_steps: Annotated[int, typer.Option(min=1, help="Steps of the second stage.")] = 2000,
+    generator_steps: Annotated[int, typer.Option(min=1, help="Steps of the third stage.")] = 10_000,
+    batch_size: Annotated[int, typer.Option(min=1, help="Jets in a step.")] = 128,
     precision: Annotated[Precision, typer.Option(help="bf16 is faster where the chip has it.")] = Precision.fp32,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    held_out: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001, max=0.5, help="Watch this share of the jets and learn from all others.", show_default="as marked"
+        ),
+    ] = None,
     seed: Seed = 0,
 ) -> None:
     """Train an OmniJet-alpha: a tokenizer, a model of prompts, and a generator of tokens.
@@ -64,7 +70,7 @@ def omnijet(
     from jetlab.zoo import save_pretrained
 
     jets = load_jets(data if len(data) > 1 else data[0], n=n, classes=classes and class_names(classes), seed=seed)
-    train, valid = _split(jets)
+    train, valid = _split(jets, held_out)
     announce(f"Training OmniJet ({preset}) on {len(train):,} jets, watched on {len(valid):,} (seed {seed})")
     training = train_omnijet(
         train,
@@ -85,18 +91,20 @@ def omnijet(
         next_command(shlex.join(["jetlab", *sys.argv[1:]]))
         raise typer.Exit(130)
     _show(training)
-    model = save_pretrained(training.model, out / "model", provenance=_provenance(training, train, valid, seed=seed))
+    provenance = _provenance(training, train, valid, seed=seed)
+    model = save_pretrained(training.model, out / "model", provenance=provenance, precision="fp16")
     wrote(model)
-    next_command(f"jetlab generate --model {model} --n 1000 --out generated.parquet")
+    next_command(f"jetlab models measure {model}")
 
 
-def _split(jets: Jets) -> tuple[Jets, Jets]:
-    """Jets to learn from and to watch; those marked for testing are left out."""
+def _split(jets: Jets, held_out: float | None) -> tuple[Jets, Jets]:
+    """Jets to learn from and to watch; as marked in the file (without those for testing), or every so many-th."""
     import numpy as np
 
-    if "split" in jets.info:
+    if held_out is None and "split" in jets.info:
         return jets[jets.info["split"] == 0], jets[jets.info["split"] == 1]
-    watched = np.arange(len(jets)) % HELD_OUT == HELD_OUT - 1
+    period = HELD_OUT if held_out is None else round(1 / held_out)
+    watched = np.arange(len(jets)) % period == period - 1
     return jets[~watched], jets[watched]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -13,7 +15,7 @@ __all__ = ["Cache", "NormformerBlock", "SelfAttention", "TransformerBlock", "mlp
 def mlp(*widths: int, activation: type[nn.Module] = nn.GELU) -> nn.Sequential:
     """Linear layers of these widths with an activation between each two."""
     layers: list[nn.Module] = []
-    for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False)):
+    for i, (a, b) in enumerate(pairwise(widths)):
         layers += [activation()] if i else []
         layers += [nn.Linear(a, b)]
     return nn.Sequential(*layers)

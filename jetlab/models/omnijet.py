@@ -102,7 +102,7 @@ class TokenGenerator(nn.Module):
         return self.gpt(batch.ids, context=self._context(running, batch.prompt))
 
     def step(self, ids: Tensor, progress: Progress, prompt: Prompt, caches: list[Cache]) -> Tensor:
-        """Logits of the next id, shape ``(B, outputs)``, after the newest `ids` of shape ``(B,)``; updates `progress`."""
+        """Logits of the next id, shape ``(B, outputs)``, after the newest `ids`, shape ``(B,)``; updates `progress`."""
         last = self.momenta[ids]
         progress.p4 = progress.p4 + last
         running = _running_features(progress.p4[:, None], progress.count[:, None], last[:, None], prompt)

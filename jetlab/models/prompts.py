@@ -79,7 +79,9 @@ class PromptModel(nn.Module):
             self.pt(torch.cat([h, n_scaled, mass_scaled], 1)),
         )
         targets = (n, mass_bin, _bin(self.pt_edges, prompt.pt))
-        losses = [nn.functional.cross_entropy(p.float(), t, reduction="none") for p, t in zip(logits, targets, strict=True)]
+        losses = [
+            nn.functional.cross_entropy(p.float(), t, reduction="none") for p, t in zip(logits, targets, strict=True)
+        ]
         return torch.stack(losses).sum(0)
 
     @torch.no_grad()

@@ -38,8 +38,8 @@ class VQVAEConfig:
 
     @staticmethod
     def preset(name: str) -> VQVAEConfig:
-        """``published``: 8192 codes, 4 + 4 blocks of width 128; ``tiny``: 2048 codes, 3 + 3 blocks of width 96."""
-        presets = {"published": VQVAEConfig(), "tiny": VQVAEConfig(width=96, depth=3, heads=3, codebook_size=2048)}
+        """``published``: 8192 codes, 4 + 4 blocks of width 128; ``tiny``: 2048 codes, 3 + 3 blocks of width 64."""
+        presets = {"published": VQVAEConfig(), "tiny": VQVAEConfig(width=64, depth=3, heads=2, codebook_size=2048)}
         if name not in presets:
             msg = f"unknown preset {name!r}; expected one of {', '.join(presets)}"
             raise ValueError(msg)
@@ -75,12 +75,16 @@ class VectorQuantizer(nn.Module):
     """Nearest row of a codebook that follows the running mean of the points assigned to it.
 
     Only points of real particles are ever given to it, so padding touches neither the codebook nor its use.
-    It starts from k-means of the first training batch; rows that nothing is assigned to are moved to random points.
+    For its first steps it lets the points through, until encoder and decoder have found a use for them: a codebook
+    placed on the latents of an untrained encoder would be left behind. Then it starts from k-means of one batch; rows
+    that nothing is assigned to are moved to random points.
 
     Parameters
     ----------
     size, width : int
         Rows of the codebook and their width.
+    wait : int
+        Training steps before quantization begins.
     decay : float
         Memory of the running means in steps, as ``1 - 1 / steps``.
     revive_below : float
@@ -90,21 +94,29 @@ class VectorQuantizer(nn.Module):
     codebook: Tensor
     counts: Tensor
     sums: Tensor
-    started: Tensor
+    steps: Tensor
 
-    def __init__(self, size: int, width: int, *, decay: float = 0.99, revive_below: float = 0.03) -> None:
+    def __init__(
+        self, size: int, width: int, *, wait: int = 200, decay: float = 0.98, revive_below: float = 0.05
+    ) -> None:
         super().__init__()
-        self.decay, self.revive_below = decay, revive_below
+        self.wait, self.decay, self.revive_below = wait, decay, revive_below
         self.register_buffer("codebook", torch.randn(size, width))
         self.register_buffer("counts", torch.ones(size))
         self.register_buffer("sums", torch.zeros(size, width))
-        self.register_buffer("started", torch.zeros((), dtype=torch.bool))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     def forward(self, points: Tensor, generator: torch.Generator | None = None) -> Quantized:
         """Quantize points of shape ``(m, d)``; learns the codebook in training mode."""
         points = points.float()
-        if self.training and not self.started:
-            self._start(points.detach(), generator)
+        if self.training:
+            self.steps += 1
+            if self.steps <= self.wait:
+                return Quantized(
+                    points, torch.zeros(len(points), dtype=torch.int64, device=points.device), points.new_zeros(())
+                )
+            if self.steps == self.wait + 1:
+                self._start(points.detach(), generator)
         codes = nearest(points.detach(), self.codebook)
         rows = self.codebook[codes]
         if self.training:
@@ -124,7 +136,6 @@ class VectorQuantizer(nn.Module):
         self.codebook.copy_(centres)
         self.counts.fill_(len(points) / size)
         self.sums.copy_(centres * self.counts[:, None])
-        self.started.fill_(True)
 
     @torch.no_grad()
     def _follow(self, points: Tensor, codes: Tensor, generator: torch.Generator | None) -> None:

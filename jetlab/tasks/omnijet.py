@@ -40,10 +40,10 @@ def train_omnijet(
     *,
     out: str | Path | None = None,
     preset: str = "tiny",
-    tokenizer_steps: int = 3000,
-    prompt_steps: int = 4000,
+    tokenizer_steps: int = 4000,
+    prompt_steps: int = 2000,
     generator_steps: int = 10_000,
-    batch_size: int = 256,
+    batch_size: int = 128,
     precision: Precision = "fp32",
     device: str = "auto",
     seed: int = 0,
@@ -61,8 +61,7 @@ def train_omnijet(
     preset : str
         Sizes, see `jetlab.models.omnijet.OmniJetConfig.preset`.
     tokenizer_steps, prompt_steps, generator_steps : int
-        Length of each stage in steps of `batch_size` jets (half as many for the generator, ten times as many for the
-        prompt model).
+        Length of each stage in steps of `batch_size` jets (20 times as many for the prompt model).
     batch_size : int
         Jets in a step.
     precision : {"fp32", "bf16"}
@@ -121,7 +120,7 @@ def train_omnijet(
         PromptSet(train),
         PromptSet(valid),
         steps=prompt_steps,
-        batch_size=10 * batch_size,
+        batch_size=20 * batch_size,
         lr=3e-3,
         weight_decay=0.0,
         ema=0.999,
@@ -139,7 +138,7 @@ def train_omnijet(
         token_set(model, train, learn_momenta=True),
         token_set(model, valid),
         steps=generator_steps,
-        batch_size=batch_size // 2,
+        batch_size=batch_size,
         lr=1e-3,
         schedule="wsd",
         ema=0.999,

@@ -54,9 +54,22 @@ class Quality:
         """Median over the classes of each observable's multiple of the floor."""
         return self.distances.groupby("observable", sort=False)["multiple"].median()
 
-    def markdown(self) -> str:
-        """Both tables and the medians in Markdown."""
-        return "\n\n".join([self._distance_table(), self._peak_table()])
+    def report(self, command: str) -> str:
+        """Markdown section of a model card: what was measured by which command, both tables.
+
+        Parameters
+        ----------
+        command : str
+            The command line that gives this result.
+        """
+        return (
+            f"`{command}`: {self.n_generated:,} generated against {self.n_true:,} true jets of each class.\n\n"
+            "Wasserstein-1 distance as a multiple of the truth-vs-truth floor at the same numbers of jets; in "
+            "brackets the distance with its bootstrap uncertainty, in the unit of the observable.\n\n"
+            f"{self._distance_table()}\n\n"
+            "Peak of the jet mass: middle and length of the shortest interval that holds half of the jets, with "
+            f"bootstrap uncertainties, in GeV.\n\n{self._peak_table()}"
+        )
 
     def _distance_table(self) -> str:
         names = list(dict.fromkeys(self.distances["observable"]))
@@ -70,7 +83,10 @@ class Quality:
         return "\n".join(lines)
 
     def _peak_table(self) -> str:
-        lines = ["| class | peak, true [GeV] | peak, generated | width, true | width, generated |", "|---|---|---|---|---|"]
+        lines = [
+            "| class | peak, true [GeV] | peak, generated | width, true | width, generated |",
+            "|---|---|---|---|---|",
+        ]
         for name, r in self.peaks.iterrows():
             pairs = [
                 with_uncertainty(r[f"{what}_{role}"], r[f"{what}_{role}_err"])
@@ -119,9 +135,7 @@ def generator_quality(
         msg = "the true jets carry no labels, so they cannot be compared class by class"
         raise InvalidJetsError(msg)
     classes = list(true.class_counts())
-    generated = generate(
-        model, n or len(true), classes=classes, seed=seed, temperature=temperature, progress=progress
-    )
+    generated = generate(model, n or len(true), classes=classes, seed=seed, temperature=temperature, progress=progress)
     distances = compare_by_class(true, generated, observables=observables, seed=seed)
     distances = distances[distances["class"].isin(classes)].reset_index(drop=True)
     fewest = [min(jets.class_counts().values()) for jets in (true, generated)]

@@ -6,7 +6,7 @@ and ``README.md`` (the model card). Nothing in them is ever executed, and nothin
 
 from __future__ import annotations
 
-from jetlab.zoo.catalog import describe, list_models, model_card
+from jetlab.zoo.catalog import describe, list_models, model_card, write_section
 from jetlab.zoo.pretrained import from_pretrained, save_pretrained
 
-__all__ = ["describe", "from_pretrained", "list_models", "model_card", "save_pretrained"]
+__all__ = ["describe", "from_pretrained", "list_models", "model_card", "save_pretrained", "write_section"]

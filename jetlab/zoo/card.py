@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from jetlab.zoo.folder import Config
 
-__all__ = ["default_card"]
+__all__ = ["default_card", "with_section"]
 
 
 def default_card(name: str, config: Config, *, parameters: int) -> str:
@@ -37,3 +37,21 @@ def default_card(name: str, config: Config, *, parameters: int) -> str:
 def _cell(value: object) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text.replace("|", "\\|").replace("\n", " ")
+
+
+def with_section(card: str, title: str, text: str) -> str:
+    """Put a section of this title and text into a card, in place of an earlier one of the same title or at the end.
+
+    Parameters
+    ----------
+    card : str
+        Markdown.
+    title : str
+        Heading of second level.
+    text : str
+        Markdown without headings of first or second level.
+    """
+    before, _, rest = card.partition(f"\n## {title}\n")
+    _, found, after = rest.partition("\n## ")
+    end = f"\n## {after}" if found else ""
+    return f"{before.rstrip()}\n\n## {title}\n\n{text.strip()}\n{end}"

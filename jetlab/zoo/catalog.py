@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from jetlab.errors import CheckpointError
+from jetlab.zoo.card import with_section
 from jetlab.zoo.folder import CARD, WEIGHTS, Config, tensor_shapes
 from jetlab.zoo.registry import bundled_models, find_model
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-__all__ = ["describe", "list_models", "model_card"]
+__all__ = ["describe", "list_models", "model_card", "write_section"]
 
 COLUMNS = ("architecture", "parameters", "size_mb", "task", "classes", "description")
 
@@ -85,3 +87,27 @@ def model_card(name_or_path: str | Path) -> str:
     """
     path = find_model(name_or_path) / CARD
     return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+
+
+def write_section(name_or_path: str | Path, title: str, text: str) -> Path:
+    """Put a section into the card of a model, in place of an earlier one of the same title, and return the card's path.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        As for `from_pretrained`.
+    title, text : str
+        As for `jetlab.zoo.card.with_section`.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such model or its card cannot be written.
+    """
+    path = find_model(name_or_path) / CARD
+    try:
+        path.write_text(with_section(model_card(name_or_path), title, text), encoding="utf-8")
+    except OSError as error:
+        msg = f"the model card {path} cannot be written ({error})"
+        raise CheckpointError(msg) from error
+    return path
