@@ -236,6 +236,50 @@ def test_data_show_describes_the_sample(run):
     assert "pythia" in out.lower()
 
 
+def test_models_measure_writes_the_tables_of_a_card(run, simulated, tmp_path):
+    path = tmp_path / "quality.md"
+    status, out, err = run("models", "measure", "omnijet-tiny", "--true", simulated, "--split", "all", "--out", path)
+    assert status == 0, err
+    assert "against 12 true jets" in out
+    assert "Jet mass [GeV]" in path.read_text(encoding="utf-8")
+
+
+def test_train_writes_a_model_that_generates_and_resumes(run, simulated, tmp_path):
+    """With so few steps that the jets are noise: what counts is that every stage runs and the folder is complete."""
+    from jetlab.zoo import describe
+
+    steps = [word for stage in ("tokenizer", "prompt", "generator") for word in (f"--{stage}-steps", 2)]
+    words = ("train", "omnijet", simulated, *steps, "--batch-size", 4, "--seed", 5, "--out", tmp_path / "mine")
+    status, out, err = run(*words)
+    assert status == 0, err
+    model = tmp_path / "mine" / "model"
+    assert f"Wrote {model}" in out
+    provenance = describe(model)["provenance"]
+    assert provenance["seed"] == 5
+    assert provenance["jets"] == {"train": 8, "valid": 2}
+    assert provenance["data"]["seed"] == 3
+    weights = (model / "model.safetensors").read_bytes()
+    assert run(*words)[0] == 0
+    assert (model / "model.safetensors").read_bytes() == weights
+
+
+def test_options_have_the_defaults_of_the_functions():
+    import inspect
+
+    import jetlab.tasks.omnijet
+    from jetlab.cli import generate, simulate, train
+
+    pairs = (
+        (train.omnijet, jetlab.tasks.omnijet.train_omnijet),
+        (generate.generate, jetlab.generate),
+        (simulate.simulate, jetlab.simulate),
+    )
+    for verb, function in pairs:
+        ours, theirs = inspect.signature(verb).parameters, inspect.signature(function).parameters
+        for name in ours.keys() & theirs.keys() - {"classes", "n", "out", "seed", "model"}:
+            assert ours[name].default == theirs[name].default, f"{verb.__name__} --{name}"
+
+
 @pytest.mark.parametrize("suffix", [".root", ".parquet"])
 def test_data_convert_keeps_jets_and_provenance(run, simulated, tmp_path, suffix):
     import numpy as np

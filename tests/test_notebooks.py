@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import time
+import resource
 from itertools import pairwise
 from pathlib import Path
 
@@ -37,17 +37,25 @@ def shows_something(cell: dict) -> bool:
 
 @pytest.fixture(scope="module", params=NOTEBOOKS, ids=name)
 def executed(request, tmp_path_factory):
-    """A notebook that has just been run in a fresh kernel and an empty folder, and the seconds it took."""
+    """A notebook that has just been run in a fresh kernel and an empty folder, and the CPU seconds it took.
+
+    CPU seconds, with one thread, are what an idle machine needs; a busy one does not make a slow notebook.
+    """
     import nbformat
     from nbclient import NotebookClient
 
     notebook = nbformat.read(request.param, as_version=4)
     folder = tmp_path_factory.mktemp(request.param.stem)
-    started = time.perf_counter()
+    before = cpu_seconds_of_children()
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}}).execute()
     if "JETLAB_KEEP_NOTEBOOKS" in os.environ:
         nbformat.write(notebook, Path(os.environ["JETLAB_KEEP_NOTEBOOKS"]) / request.param.name)
-    return notebook, time.perf_counter() - started
+    return notebook, cpu_seconds_of_children() - before
+
+
+def cpu_seconds_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def test_there_is_a_first_notebook():
@@ -77,7 +85,7 @@ def test_last_cell_has_an_exercise_and_the_way_to_the_dashboard(path):
 @pytest.mark.notebook
 def test_runs_in_under_a_minute(executed):
     _, seconds = executed
-    assert seconds < 60
+    assert 1 < seconds < 60
 
 
 @pytest.mark.notebook

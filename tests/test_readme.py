@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 INSTALL_AND_OPEN = "pip install . && panel serve dashboards/compare.py --show"
-NOT_RUN = {"dashboard": "serves until interrupted", "train": "takes hours"}
+NOT_RUN = ("dashboard", "my-omnijet")
+"""Words of command lines that are not run: one serves until interrupted, the others need hours of training."""
 
 
 def blocks(language: str) -> list[str]:
@@ -91,7 +92,7 @@ def test_command_lines_run_in_order(tmp_path, monkeypatch, capsys):
     """As printed, but with 20 jets."""
     monkeypatch.chdir(tmp_path)
     for words in verbs():
-        if words[0] in NOT_RUN:
+        if any(word in NOT_RUN for word in re.split(r"[ /]", " ".join(words))):
             continue
         few = ["20" if before == "--n" else word for before, word in zip(["", *words], words, strict=False)]
         with pytest.raises(SystemExit) as ended:

@@ -78,8 +78,7 @@ def write_part(path: Path, jets: Jets) -> None:
 
 def read_part(path: Path) -> Jets:
     """Read jets that `write_part` wrote."""
-    with guarded(str(path), "read as a part of a simulation"):
-        table = open_parquet(path)
+    with guarded(str(path), "read as a part of a simulation"), open_parquet(path) as table:
         columns = table.fetch(list(table.shapes))
     jagged = {name: column for name, column in columns.items() if isinstance(column, Jagged)}
     info = {name: column for name, column in columns.items() if not isinstance(column, Jagged)}
