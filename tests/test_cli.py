@@ -236,12 +236,20 @@ def test_data_show_describes_the_sample(run):
     assert "pythia" in out.lower()
 
 
-def test_models_measure_writes_the_tables_of_a_card(run, simulated, tmp_path):
-    path = tmp_path / "quality.md"
-    status, out, err = run("models", "measure", "omnijet-tiny", "--true", simulated, "--split", "all", "--out", path)
+def test_models_measure_writes_into_the_card(run, simulated, tmp_path):
+    import shutil
+
+    from jetlab.zoo import describe
+
+    shipped = describe("omnijet-tiny")
+    model = tmp_path / "mine"
+    shutil.copytree(shipped["path"], model)
+    status, out, err = run("models", "measure", model, "--true", simulated, "--split", "all", "--write")
     assert status == 0, err
     assert "against 12 true jets" in out
-    assert "Jet mass [GeV]" in path.read_text(encoding="utf-8")
+    assert describe(model)["card"].count("\n## Quality\n") == 1
+    assert describe(model)["card"] != shipped["card"]
+    assert "Jet mass [GeV]" in describe(model)["card"]
 
 
 def test_train_writes_a_model_that_generates_and_resumes(run, simulated, tmp_path):
