@@ -157,17 +157,26 @@ def test_splits() -> None:
         load_jets(Jets(jets.particles), split="train")
 
 
+def test_a_class_with_few_jets_gives_all_it_has() -> None:
+    jets = some_jets()[np.r_[0:8, 9:60:2]]
+    assert jets.class_counts() == {"QCD": 2, "Hbb": 15, "Hcc": 2, "Hgg": 15}
+    some = load_jets(jets, n=15)
+    assert some.class_counts() == {"QCD": 2, "Hbb": 6, "Hcc": 2, "Hgg": 5}
+    assert some.meta["notes"] == ["fewer jets than an equal share of some classes: QCD 2, Hcc 2"]
+    assert load_jets(jets, n=34).class_counts() == jets.class_counts()
+
+
 def test_more_than_there_is() -> None:
     jets = some_jets()
-    with pytest.raises(InvalidJetsError, match=r"100 jets asked for, 25 of class QCD, but there are only 15"):
+    with pytest.raises(InvalidJetsError, match=r"100 jets asked for, expected 1 to 60.*\(QCD 15, Hbb 15"):
         load_jets(jets, n=100)
-    with pytest.raises(InvalidJetsError, match="n = 0"):
+    with pytest.raises(InvalidJetsError, match="0 jets asked for"):
         load_jets(jets, n=0)
     with pytest.raises(InvalidJetsError, match=r"classes Higgs: there are QCD 15, Hbb 15"):
         load_jets(jets, classes="Higgs")
     with pytest.raises(InvalidJetsError, match="there are no labels"):
         load_jets(Jets(jets.particles), classes="QCD")
-    with pytest.raises(InvalidJetsError, match="none are left"):
+    with pytest.raises(InvalidJetsError, match="3 jets asked for, expected 1 to 0"):
         load_jets(jets[:0], n=3)
 
 

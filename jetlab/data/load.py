@@ -9,6 +9,7 @@ from typing import Any
 
 import awkward as ak
 import numpy as np
+import numpy.typing as npt
 
 from jetlab.data.catalog import DATASETS
 from jetlab.data.formats import jets_of, read_jets, signature_of
@@ -37,8 +38,8 @@ def load_jets(
         Name of a data set (see `jetlab.data.datasets`), path of a file, folder of files, pattern with ``*``, several of
         these, or arrays in memory by the names of their columns.
     n : int, optional
-        Total number of jets, drawn at random and shared equally among the classes (the first ones take the rest); by
-        default all.
+        Total number of jets, drawn at random and shared equally among the classes (the first ones take the rest; the
+        others make up for a class with fewer jets than that, and a note says so); by default all.
     classes : str or sequence of str, optional
         Only jets of these classes.
     split : {"train", "valid", "test"}, optional
@@ -141,23 +142,35 @@ def _of_classes(jets: Jets, names: Sequence[str]) -> Jets:
 
 
 def _drawn(jets: Jets, n: int, *, seed: int) -> Jets:
-    """Draw n jets without repetition, equally from the classes that occur."""
-    if n < 1:
-        msg = f"n = {n} jets asked for, expected 1 or more"
+    """Draw n jets without repetition, as equally as possible from the classes that occur."""
+    if not 1 <= n <= len(jets):
+        counts = ", ".join(f"{name} {count}" for name, count in jets.class_counts().items())
+        msg = f"{n} jets asked for, expected 1 to {len(jets)}: that is how many there are{counts and f' ({counts})'}"
         raise InvalidJetsError(msg)
     generator = np.random.default_rng(seed)
     label = np.zeros(len(jets), dtype=np.int64) if jets.label is None else jets.label
-    present = np.unique(label)
-    chosen = []
-    for k, value in enumerate(present):
-        rows = np.flatnonzero(label == value)
-        share = n // len(present) + (k < n % len(present))
-        if share > len(rows):
-            name = "" if jets.label is None else f" of class {jets.classes[value]}"
-            msg = f"{n} jets asked for, {share}{name}, but there are only {len(rows)}; ask for fewer or give more files"
-            raise InvalidJetsError(msg)
-        chosen.append(generator.choice(rows, share, replace=False))
-    if not chosen:
-        msg = f"{n} jets asked for, but none are left after the selection"
-        raise InvalidJetsError(msg)
-    return jets[np.sort(np.concatenate(chosen))]
+    present, sizes = np.unique(label, return_counts=True)
+    shares = _shares(sizes, n)
+    drawn = [
+        generator.choice(np.flatnonzero(label == value), share, replace=False)
+        for value, share in zip(present, shares, strict=True)
+    ]
+    chosen = jets[np.sort(np.concatenate(drawn))]
+    if shares.max() - shares.min() <= 1:
+        return chosen
+    few = ", ".join(
+        f"{jets.classes[value]} {size}" for value, size in zip(present, sizes, strict=True) if size < n / len(sizes)
+    )
+    return chosen.with_meta(
+        notes=[*jets.meta.get("notes", []), f"fewer jets than an equal share of some classes: {few}"]
+    )
+
+
+def _shares(sizes: npt.NDArray[np.integer], n: int) -> npt.NDArray[np.int64]:
+    """How many of n jets each class gives: equal shares, unless a class has fewer; the first classes take the rest."""
+    shares = np.zeros(len(sizes), dtype=np.int64)
+    while (left := n - int(shares.sum())) > 0:
+        more = np.flatnonzero(shares < sizes)
+        even = left // len(more) + (np.arange(len(more)) < left % len(more))
+        shares[more] += np.minimum(even, sizes[more] - shares[more])
+    return shares

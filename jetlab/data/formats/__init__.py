@@ -1,7 +1,7 @@
 """Files of jets: how they are stored is found from their first bytes, what they mean from their columns.
 
 A *container* (Parquet, ROOT, HDF5, NumPy) gives a `Table` of named columns; a *layout* (JetClass, JetNet, ...) turns
-the columns into `Jets`. Both are found from the content, never from the file's name. Nothing that is read is executed.
+the columns into `Jets`. Both are found from the content, never from the file's name. Pickled objects are never loaded.
 """
 
 from __future__ import annotations

@@ -93,6 +93,9 @@ def guarded(name: str, action: str) -> Iterator[None]:
             raise
         msg = f"{name}: {error}"
         raise type(error)(msg) from error
+    except MemoryError as error:
+        msg = f"{name} cannot be {action}: it needs more memory than there is, or is damaged"
+        raise FileError(msg) from error
     except Exception as error:
         reason = (str(error).strip().splitlines() or ["no reason given"])[0]
         msg = f"{name} cannot be {action}; it may be damaged or incomplete ({type(error).__name__}: {reason[:200]})"
