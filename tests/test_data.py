@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
@@ -490,6 +491,20 @@ def test_damaged_files_give_one_kind_of_error(tmp_path: Path, make: Callable[[Pa
     assert refused >= 40
     path.write_bytes(good)
     np.testing.assert_array_equal(read_jets(path).p4, expected.p4)
+
+
+def test_a_damaged_footer_does_not_end_the_process(tmp_path: Path) -> None:
+    path = tmp_path / "jets.parquet"
+    write_jets(some_jets(12), path, layout="compact")
+    good = path.read_bytes()
+    rng = random.Random(2)
+    for _ in range(150):
+        bad = bytearray(good)
+        bad[rng.randrange(len(bad) - 6000, len(bad))] ^= 1 << rng.randrange(8)
+        path.write_bytes(bad)
+        for use in (recognise, read_jets):
+            with contextlib.suppress(JetLabError):
+                use(path)
 
 
 def test_cut_files_are_refused_at_every_length(tmp_path: Path) -> None:

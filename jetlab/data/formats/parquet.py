@@ -20,6 +20,7 @@ SIGNATURE = b"PAR1"
 
 _META_KEY = b"jetlab"
 _ROWS_IN_A_GROUP = 50_000
+_ROWS_IN_A_BATCH = 10_000
 _WORTH_A_DICTIONARY = 2048
 
 
@@ -31,12 +32,11 @@ def open_parquet(path: Path) -> Iterator[Table]:
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
         tops = {f.name: _fields(f.name, f.type) for f in file.schema_arrow}
         top_of = {name: top for top, part in tops.items() for name, _ in part}
-        n, sizes = file.metadata.num_rows, _unpacked_sizes(file.metadata)
+        n = file.metadata.num_rows
 
         def fetch(names: Sequence[str]) -> dict[str, Column]:
             wanted = list(dict.fromkeys(top_of[name] for name in names))
-            check_size(sum(sizes.get(top, 0) for top in wanted), path.stat().st_size)
-            read = file.read(columns=wanted)
+            read = _read(file, wanted, path.stat().st_size)
             return {name: _column(read.column(top_of[name]).combine_chunks(), name) for name in names}
 
         meta = json.loads((file.schema_arrow.metadata or {}).get(_META_KEY, b"{}"))
@@ -77,6 +77,21 @@ def save_parquet(path: Path, columns: Mapping[str, Column], meta: Mapping[str, A
 def _repeats(values: npt.NDArray[Any]) -> bool:
     """Whether values are whole numbers or so few different ones that a dictionary of them pays."""
     return values.dtype.kind != "f" or len(np.unique(values)) < _WORTH_A_DICTIONARY
+
+
+def _read(file: Any, columns: Sequence[str], stored: int) -> Any:
+    """Read columns a batch of rows at a time, so that one can stop when they grow too large.
+
+    The footer of the file also tells the sizes, but asking for them ends the process where the footer is damaged.
+    """
+    import pyarrow as pa
+
+    batches, unpacked = [], 0
+    for batch in file.iter_batches(batch_size=_ROWS_IN_A_BATCH, columns=list(columns)):
+        batches.append(batch)
+        unpacked += batch.nbytes
+        check_size(unpacked, stored)
+    return pa.Table.from_batches(batches)
 
 
 def _fields(name: str, kind: Any) -> list[tuple[str, Shape]]:
@@ -140,15 +155,3 @@ def _arrow(column: Column) -> Any:
     small = column.offsets[-1] < 2**31
     kind, offsets = (pa.ListArray, np.int32) if small else (pa.LargeListArray, np.int64)
     return kind.from_arrays(pa.array(column.offsets.astype(offsets)), pa.array(column.values))
-
-
-def _unpacked_sizes(metadata: Any) -> dict[str, int]:
-    """Bytes in memory of each top-level column, from the numbers of values in all row groups."""
-    sizes: dict[str, int] = {}
-    for group in range(metadata.num_row_groups):
-        rows = metadata.row_group(group)
-        for k in range(rows.num_columns):
-            chunk = rows.column(k)
-            top = chunk.path_in_schema.split(".")[0]
-            sizes[top] = sizes.get(top, 0) + max(8 * chunk.num_values, chunk.total_uncompressed_size)
-    return sizes
