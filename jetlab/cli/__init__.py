@@ -75,6 +75,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _sentence(error: Exception) -> str:
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    if isinstance(error, JetLabError | KeyError | OSError):
+    if isinstance(error, JetLabError | OSError) or (isinstance(error, KeyError) and " " in text):
         return text
     return f"{type(error).__name__}: {text}\nThis was not expected; add --debug to see where it comes from"

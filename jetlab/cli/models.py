@@ -35,10 +35,10 @@ def list_models() -> None:
 @app.command("show")
 def show(name: Annotated[str, typer.Argument(help="Name or folder.")]) -> None:
     """Show the model card: what it does, how it was trained, how good it is and where it is not."""
-    from jetlab.zoo import describe
+    from jetlab.zoo import describe, model_card
 
     model = describe(name)
-    markdown(model["card"])
+    markdown(model_card(name))
     facts({"Folder": model["path"], "Task": model["task"], "Classes": ", ".join(model["classes"])})
     next_command(f"jetlab generate --model {name} --n 1000 --out generated.parquet")
 
