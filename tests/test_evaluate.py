@@ -588,3 +588,10 @@ def test_report_is_one_small_page_that_needs_no_other_file(tmp_path) -> None:
     assert text.count(with_uncertainty(row["w1"], row["w1_err"])) >= 2  # in the table and in the figure
     with pytest.raises(FileError, match="cannot write the report"):
         result.report(page / "below" / "a" / "file.html")
+
+
+def test_ks_of_far_samples_warns_of_nothing() -> None:
+    rng = np.random.default_rng(0)
+    statistic, p = ks(rng.normal(0, 1, 200), rng.normal(30, 1, 200))
+    assert statistic == 1
+    assert 0 <= p < 1e-20
