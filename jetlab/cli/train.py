@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jetlab.cli._card import machine, omnijet_card, save_curves
 from jetlab.cli._options import Seed, class_names
 from jetlab.cli._terminal import announce, next_command, table, wrote
 
@@ -92,9 +93,11 @@ def omnijet(
         raise typer.Exit(130)
     _show(training)
     provenance = _provenance(training, train, valid, seed=seed)
-    model = save_pretrained(training.model, out / "model", provenance=provenance, precision="fp16")
+    card = omnijet_card("model", training.model, provenance)
+    model = save_pretrained(training.model, out / "model", card=card, provenance=provenance, precision="fp16")
+    save_curves(model, _runs(training))
     wrote(model)
-    next_command(f"jetlab models measure {model}")
+    next_command(f"jetlab models measure {model} --write")
 
 
 def _split(jets: Jets, held_out: float | None) -> tuple[Jets, Jets]:
@@ -136,5 +139,7 @@ def _provenance(training: OmniJetTraining, train: Jets, valid: Jets, *, seed: in
         "data": dict(train.meta),
         "steps": {stage: run.steps for stage, run in _runs(training).items()},
         "minutes": {stage: round(run.seconds / 60, 1) for stage, run in _runs(training).items()},
+        "valid_loss": {stage: run.best["loss"] if run.best else None for stage, run in _runs(training).items()},
+        "machine": machine(),
         "versions": {"jetlab": __version__, "torch": version("torch")},
     }

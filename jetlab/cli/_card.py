@@ -1,0 +1,98 @@
+"""The model card of a training: what the model is, how it came about, how it went."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jetlab.models.omnijet import OmniJet
+    from jetlab.train import Run
+
+__all__ = ["machine", "omnijet_card", "save_curves"]
+
+
+def machine() -> str:
+    """Name what the training ran on, in a few words."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{os.cpu_count()} {platform.machine()} cores, {torch.get_num_threads()} used by the training"
+
+
+def save_curves(folder: Path, runs: Mapping[str, Run]) -> None:
+    """Draw the loss of each stage into ``<stage>.png`` in a folder."""
+    from jetlab.plots import training_curves
+
+    for stage, run in runs.items():
+        training_curves(run.history).savefig(folder / f"{stage}.png", dpi=70)
+
+
+def omnijet_card(name: str, model: OmniJet, provenance: Mapping[str, Any]) -> str:
+    """Write the card of an OmniJet in Markdown; ``jetlab models measure --write`` adds its quality.
+
+    Parameters
+    ----------
+    name : str
+        Title of the card.
+    model : OmniJet
+        The trained model.
+    provenance : mapping
+        Entries as in the ``config.json`` of the model.
+    """
+    tokenizer, gpt = model.config.tokenizer, model.config.gpt
+    sizes = {part: sum(p.numel() for p in module.parameters()) for part, module in model.named_children()}
+    jets, data = provenance["jets"], provenance["data"]
+    origin = ", ".join(f"{key} {data[key]}" for key in ("generator", "detector", "seed") if key in data)
+    stages = "\n".join(
+        f"| {stage} | {sizes[stage]:,} | {steps:,} | {provenance['minutes'][stage]:g} | {_loss(provenance, stage)} |"
+        for stage, steps in provenance["steps"].items()
+    )
+    curves = "\n\n".join(f"![Loss of the {stage}]({stage}.png)" for stage in provenance["steps"])
+    return f"""# {name}
+
+OmniJet-α ([arXiv:2403.05618](https://arxiv.org/abs/2403.05618)) in small, conditional on the jet: it generates jets of
+the classes {", ".join(model.classes)}.
+
+```python
+import jetlab
+
+jets = jetlab.generate("{name}", 1000, classes=["Tbqq"], seed=1)
+```
+
+## What it is
+
+- **Tokenizer**: conditional VQ-VAE, {tokenizer.depth} + {tokenizer.depth} NormFormer blocks of width {tokenizer.width},
+  {tokenizer.codebook_size:,} codes of width {tokenizer.latent_width}; inputs log pT [GeV] - 1.8, 3 Δη, 3 Δφ; at most
+  {tokenizer.recipe.max_particles} constituents, massless, without charge or type.
+- **Prompts**: multiplicity, mass and pT of a jet of a class, drawn one after the other from binned distributions.
+- **Generator**: GPT of {gpt.depth} blocks of width {gpt.width}. Beyond the paper it sees the prompt and, at every step,
+  the running sum of the four-momenta that the codes stand for on average. Start, stop and padding ids are distinct;
+  padding enters no loss.
+
+Jets come out around the axis η = φ = 0. Weights are kept in half precision.
+
+## How it was trained
+
+```console
+{provenance["command"]}
+```
+
+Seed {provenance["seed"]}; {jets["train"]:,} jets to learn from and {jets["valid"]:,} to watch ({origin});
+on {provenance["machine"]}.
+
+| part | parameters | steps | minutes | validation loss |
+|---|---|---|---|---|
+{stages}
+
+{curves}
+"""
+
+
+def _loss(provenance: Mapping[str, Any], stage: str) -> str:
+    loss = provenance["valid_loss"][stage]
+    return "–" if loss is None else f"{loss:.4g}"
