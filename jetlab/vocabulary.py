@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["CLASSES", "JET_CLASSES", "JetClass", "PARTICLE_TYPES", "class_named"]
+__all__ = ["CLASSES", "JET_CLASSES", "PARTICLE_TYPES", "JetClass", "class_named"]
 
 
 @dataclass(frozen=True)

@@ -51,9 +51,9 @@ class GPT(nn.Module):
         self.norm = nn.LayerNorm(config.width)
         self.head = nn.Linear(config.width, config.outputs)
         self.apply(_initialise)
-        for block in self.blocks:  # residual branches start small, as in GPT-2
-            for last in (block.attention.out, block.mlp[-1]):  # type: ignore[union-attr,index]
-                nn.init.normal_(last.weight, std=0.02 / (2 * config.depth) ** 0.5)
+        for name, weight in self.blocks.named_parameters():  # residual branches start small, as in GPT-2
+            if name.endswith(("attention.out.weight", "mlp.2.weight")):
+                nn.init.normal_(weight, std=0.02 / (2 * config.depth) ** 0.5)
 
     def forward(self, ids: Tensor, *, context: Tensor | None = None, caches: list[Cache] | None = None) -> Tensor:
         """Hidden states after the last norm; `head` turns them into logits.

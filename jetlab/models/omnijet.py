@@ -205,8 +205,8 @@ def code_momenta(
         (E, px, py, pz) in GeV around the jet axis.
     """
     counts = np.maximum(np.bincount(codes, minlength=vocabulary.codes), 1)
-    means = np.stack([np.bincount(codes, weights=column, minlength=vocabulary.codes) for column in x.T], 1)
-    means /= counts[:, None]
+    sums = [np.bincount(codes, weights=column, minlength=vocabulary.codes) for column in x.T]
+    means = np.stack(sums, axis=1) / counts[:, None]
     fields = {f.field: f.inverse(means[:, i]) for i, f in enumerate(tokenizer.config.recipe.features)}
     pt, eta, phi = fields["pt"], fields["deta"], fields["dphi"]
     p4 = np.stack([pt * np.cosh(eta), pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)], 1)

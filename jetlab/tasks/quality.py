@@ -149,7 +149,7 @@ def _peaks(true: Jets, generated: Jets, classes: Sequence[str], seed: int) -> pd
     for name in classes:
         if name not in PEAKED:
             continue
-        row = {}
+        row: dict[str, float] = {}
         for role, jets in (("true", true), ("generated", generated)):
             (position, position_err), (width, width_err) = peak(jets[name].mass, seed=seed)
             row |= {f"peak_{role}": position, f"peak_{role}_err": position_err}
