@@ -1,0 +1,145 @@
+"""The compare dashboard as a page: one instance a session, put together from state, rail and views."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+import panel as pn
+from tornado.ioloop import IOLoop
+
+from jetlab import style
+from jetlab.dashboard.components import STATIC, CopyButton, PageBridge
+from jetlab.dashboard.helptext import help_html
+from jetlab.dashboard.jetcards import ImageCard, JetsCard
+from jetlab.dashboard.library import Library, library
+from jetlab.dashboard.plotcard import PlotCard
+from jetlab.dashboard.rail import Rail
+from jetlab.dashboard.session import CompareSession
+from jetlab.dashboard.tablecard import TableCard
+from jetlab.dashboard.views import NoticeView, StatusView, VerdictView
+
+if TYPE_CHECKING:
+    from bokeh.document import Document
+
+__all__ = ["CompareDashboard"]
+
+
+class CompareDashboard:
+    """True and generated jets side by side.
+
+    Parameters
+    ----------
+    query : mapping of str to str, optional
+        Choices, as in the address of the page.
+    shared : Library, optional
+        The jets and models of the server; by default those of this package.
+
+    Attributes
+    ----------
+    session : CompareSession
+        Choices and results; drive this to drive the page.
+    """
+
+    def __init__(self, *, query: Mapping[str, str] | None = None, shared: Library | None = None) -> None:
+        self.session = CompareSession(shared or library(), post=_poster())
+        self.session.open(dict(query or {}))
+        settings = self.session.settings
+        self._bridge = PageBridge(query=settings.to_query(), theme=settings.theme)
+        self._bridge.param.watch(lambda event: setattr(settings, "theme", event.new), "theme")
+        settings.param.watch(self._follow, list(settings.param))
+        self.rail = Rail(self.session)
+        self.verdict, self.plot = VerdictView(self.session), PlotCard(self.session)
+        self.jets, self.image = JetsCard(self.session), ImageCard(self.session)
+        self.table = TableCard(self.session)
+        self.notices, self.status = NoticeView(self.session), StatusView(self.session)
+
+    @classmethod
+    def from_request(cls, *, shared: Library | None = None) -> CompareDashboard:
+        """Dashboard of the session that is being served, with the choices in its address; ends with the session."""
+        query = {name: values[0].decode(errors="replace") for name, values in pn.state.session_args.items() if values}
+        dashboard = cls(query=query, shared=shared)
+        pn.state.on_session_destroyed(lambda _: dashboard.session.close())
+        return dashboard
+
+    def page(self) -> pn.Template:
+        """The page, to be served."""
+        template = _Page((STATIC / "page.html").read_text(encoding="utf-8"))
+        template.add_variable("page_css", _role_css() + (STATIC / "page.css").read_text(encoding="utf-8"))
+        template.add_variable("theme_name", self.session.settings.theme)
+        template.add_variable("help", help_html())
+        share = CopyButton(
+            label="Share", done="Link copied ✓", tip="Copy a link that holds all choices", css_classes=["jl-share"]
+        )
+        parts = {
+            "status": self.status.panel, "share": share, "rail": self.rail.panel, "notice": self.notices.panel,
+            "verdict": self.verdict.panel, "plot": self.plot.panel, "jets": self.jets.panel, "table": self.table.panel,
+            "image": self.image.panel, "page": self._bridge,
+        }  # fmt: skip
+        for name, part in parts.items():
+            template.add_panel(name, part)
+        return template
+
+    def _follow(self, *_: object) -> None:
+        settings = self.session.settings
+        self._bridge.param.update(query=settings.to_query(), theme=settings.theme)
+
+
+class _Page(pn.Template):
+    """A template that is put together in half the time.
+
+    It does not write all its parts into a text whenever one is added, nor collect all models of the document again.
+    """
+
+    def __repr__(self) -> str:
+        return "JetLab compare"
+
+    def server_doc(self, doc: Document | None = None, title: str | None = None, location: bool = True) -> Document:
+        """Fill the document of a session."""
+        document = doc or pn.state.curdoc
+        with document.models.freeze():
+            return super().server_doc(document, title, location)
+
+
+def _poster() -> Callable[[Callable[[], None]], None]:
+    """Give a function that runs others in the thread of the present session, in order; at once if there is no server.
+
+    They wait in a queue of their own, because Bokeh runs what is added to a young session in any order, and go through
+    the event loop, because what another thread adds to a document is lost if Panel happens to hold its events.
+    """
+    document = pn.state.curdoc
+    if document is None or document.session_context is None:
+        return lambda function: function()
+    loop, waiting = IOLoop.current(), SimpleQueue[Callable[[], None]]()
+
+    def run_waiting() -> None:
+        while not waiting.empty():
+            waiting.get()()
+
+    def schedule() -> None:
+        with suppress(AttributeError):  # the session has ended, and its document has lost its callbacks
+            document.add_next_tick_callback(run_waiting)
+
+    def post(function: Callable[[], None]) -> None:
+        waiting.put(function)
+        loop.add_callback(schedule)
+
+    return post
+
+
+def _role_css() -> str:
+    """The colours of samples and verdicts as style variables; text takes them with more contrast."""
+    generated = style.sample_styles(["generated"])["generated"].colour
+    levels = {style.verdict(z).name: style.verdict(z).colour for z in (0, 3, 10)}
+    rules = []
+    for theme, ink in (("light", "black 30%"), ("dark", "white 25%")):
+        selector = ":root" if theme == "light" else ':root[data-theme="dark"]'
+        lines = [f"--jl-true: {style.THEMES[theme].true};", f"--jl-generated: {generated};"]
+        lines.append(f"--jl-generated-text: color-mix(in srgb, {generated}, {ink});")
+        for name, colour in levels.items():
+            lines.append(f"--jl-{name}: color-mix(in srgb, {colour}, {ink});")
+            lines.append(f"--jl-{name}-fill: color-mix(in srgb, {colour} 14%, var(--jl-surface));")
+        rules.append(f"{selector} {{ {' '.join(lines)} }}\n")
+    return "".join(rules)

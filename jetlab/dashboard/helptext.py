@@ -1,0 +1,47 @@
+"""The help of the page: every measure and observable in a sentence, with formula and reference."""
+
+from __future__ import annotations
+
+from html import escape
+
+from jetlab.observables import OBSERVABLES
+
+__all__ = ["help_html"]
+
+_MEASURES = {
+    "W₁": """
+        Wasserstein-1 distance: the area between the two cumulative distributions, ∫ |F(x) − G(x)| dx, in the unit of
+        the observable; for a pure shift it is the shift. Its uncertainty comes from resampling jets.
+        [C. Villani, Optimal Transport: Old and New, Springer 2009]""",
+    "Truth vs truth": """
+        The floor: W₁ between two independent samples of true jets with the same numbers of jets, mean ± spread. No
+        generator can be expected to be closer.""",
+    "z": """
+        (W₁ − floor) / spread of the floor. ✓ up to 2: within what true jets do among themselves; ! up to 5: attention;
+        ✗ above: clearly different.""",
+    "× floor": """
+        W₁ / floor: how many times farther the generated jets are from the true ones than true jets from each other.""",
+    "KS": """
+        Largest gap between the two cumulative distributions, max |F(x) − G(x)|, and the probability p of a larger one
+        if both samples came from the same jets. [A. Kolmogorov 1933; N. Smirnov 1948]""",
+    "Ratio": """
+        Generated / true in each bin. Error bars are the statistical uncertainty of the generated jets, the band around
+        1 is that of the true ones; a triangle at the edge means the ratio is outside.""",
+}
+
+
+def help_html() -> str:
+    """The help as HTML: a list of measures and a list of observables."""
+    measures = "".join(_entry(name, text) for name, text in _MEASURES.items())
+    observables = "".join(
+        _entry(o.title, f"{o.definition} [{o.reference}]" if o.reference else o.definition)
+        for o in OBSERVABLES.values()
+    )
+    return f"<h4>Measures</h4><dl>{measures}</dl><h4>Observables</h4><dl>{observables}</dl>"
+
+
+def _entry(name: str, text: str) -> str:
+    """One measure; a reference in square brackets at the end is set smaller."""
+    definition, _, reference = text.strip().removesuffix("]").partition(" [")
+    source = f' <span class="ref">{escape(reference)}</span>' if reference else ""
+    return f"<dt>{escape(name)}</dt><dd>{escape(definition)}{source}</dd>"
