@@ -1,11 +1,17 @@
-"""The Binder files agree with pyproject.toml and with what they point to. No image is built here."""
+"""The Binder files agree with pyproject.toml and with what they point to. No image is built here, but the way
+to the dashboard through Jupyter is tried."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
 import re
+import socket
+import subprocess
+import sys
+import time
 import tomllib
+import urllib.request
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -87,6 +93,53 @@ def test_badges_open_files_that_exist(badges, target):
     (path,) = parse_qs(link.query)["urlpath"]
     file = path.removeprefix("lab/tree/").removeprefix("panel-preview/render/")
     assert (ROOT / file).is_file()
+
+
+@pytest.fixture
+def jupyter(tmp_path):
+    """Address of a Jupyter server in the repository, under a path as behind a JupyterHub."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = [
+        f"--port={port}",
+        "--ServerApp.base_url=/user/someone/",
+        "--IdentityProvider.token=",
+        "--ServerApp.disable_check_xsrf=True",
+        "--allow-root",
+        "--no-browser",
+    ]
+    command = [sys.executable, "-m", "jupyterlab", *options]
+    with (
+        (tmp_path / "jupyter.log").open("w") as log,
+        subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log) as server,
+    ):
+        address = f"http://127.0.0.1:{port}/user/someone"
+        try:
+            wait_for(f"{address}/api")
+            yield address
+        finally:
+            server.terminate()
+
+
+def wait_for(address: str, *, seconds: float = 90) -> None:
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            urllib.request.urlopen(address, timeout=10).close()
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.3)
+        else:
+            return
+
+
+@pytest.mark.notebook
+def test_jupyter_renders_the_dashboard_where_the_badge_points(badges, jupyter):
+    with urllib.request.urlopen(f"{jupyter}/{badges.TARGETS['dashboard']}", timeout=120) as answer:
+        page = answer.read().decode()
+    assert "<title>JetLab compare</title>" in page
 
 
 @pytest.mark.parametrize(
