@@ -39,6 +39,7 @@ ALLOWED_UPWARDS = {
 
 EXCUSED = {
     ("dashboard", "torch"): "it shares the processor's threads among the sessions that generate",
+    ("cli", "torch"): "the card of a training names the chip it ran on",
 }
 """Packages that a room may import although they are not of its trade, inside functions only."""
 

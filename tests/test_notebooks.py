@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import resource
+import re
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -35,27 +37,29 @@ def shows_something(cell: dict) -> bool:
     return bool(kinds & {"image/png", "image/svg+xml", "application/vnd.jupyter.widget-view+json"})
 
 
+class Executed(NamedTuple):
+    """A notebook that has just been run, with the CPU seconds and the bytes of memory that its kernel took."""
+
+    notebook: nbformat.NotebookNode
+    seconds: float
+    peak: float
+
+
+MEASURE = "import resource, time; [time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024]"
+
+
 @pytest.fixture(scope="module", params=NOTEBOOKS, ids=name)
 def executed(request, tmp_path_factory):
-    """A notebook that has just been run in a fresh kernel and an empty folder, and the CPU seconds it took.
+    """Run in a fresh kernel and an empty folder.
 
     CPU seconds, with one thread, are what an idle machine needs; a busy one does not make a slow notebook.
     """
-    import nbformat
-    from nbclient import NotebookClient
-
     notebook = nbformat.read(request.param, as_version=4)
+    notebook.cells.append(nbformat.v4.new_code_cell(MEASURE))
     folder = tmp_path_factory.mktemp(request.param.stem)
-    before = cpu_seconds_of_children()
-    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}}).execute()
-    if "JETLAB_KEEP_NOTEBOOKS" in os.environ:
-        nbformat.write(notebook, Path(os.environ["JETLAB_KEEP_NOTEBOOKS"]) / request.param.name)
-    return notebook, cpu_seconds_of_children() - before
-
-
-def cpu_seconds_of_children() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    NotebookClient(notebook, timeout=300, startup_timeout=300, resources={"metadata": {"path": str(folder)}}).execute()
+    measured = json.loads(notebook.cells.pop().outputs[0].data["text/plain"])
+    return Executed(notebook, *measured)
 
 
 def test_there_is_a_first_notebook():
@@ -84,16 +88,20 @@ def test_last_cell_has_an_exercise_and_the_way_to_the_dashboard(path):
 
 @pytest.mark.notebook
 def test_runs_in_under_a_minute(executed):
-    _, seconds = executed
-    assert 1 < seconds < 60
+    assert 1 < executed.seconds < 60
+
+
+@pytest.mark.notebook
+def test_needs_no_more_memory_than_it_says(executed):
+    (said,) = re.findall(r"([\d.]+) GB of memory", executed.notebook.cells[0].source)
+    assert 0.5 * float(said) < executed.peak / 1e9 < float(said)
 
 
 @pytest.mark.notebook
 def test_prints_no_warnings_and_no_banners(executed):
-    notebook, _ = executed
     streams = [
         (number, output["name"], output["text"])
-        for number, cell in enumerate(notebook.cells)
+        for number, cell in enumerate(executed.notebook.cells)
         for output in cell.get("outputs", [])
         if output["output_type"] == "stream"
     ]
@@ -102,7 +110,10 @@ def test_prints_no_warnings_and_no_banners(executed):
 
 @pytest.mark.notebook
 def test_shows_a_figure_or_a_widget_at_least_every_fourth_cell(executed):
-    notebook, _ = executed
-    shown = [-1, *(k for k, cell in enumerate(notebook.cells) if shows_something(cell)), len(notebook.cells)]
+    shown = [
+        -1,
+        *(k for k, cell in enumerate(executed.notebook.cells) if shows_something(cell)),
+        len(executed.notebook.cells),
+    ]
     gaps = [after - before - 1 for before, after in pairwise(shown)]
     assert max(gaps) <= 4, f"cells without a figure in a row: {gaps}"
