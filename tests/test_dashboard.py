@@ -16,6 +16,7 @@ import pytest
 
 from jetlab import style
 from jetlab.dashboard import CompareDashboard, export, messages
+from jetlab.dashboard.components import DropZone
 from jetlab.dashboard.jobs import GenerationJob, NewestOnly, Progress
 from jetlab.dashboard.library import Measured
 from jetlab.dashboard.session import CompareSession
@@ -599,6 +600,11 @@ def test_words_of_a_verdict(z, words):
     assert messages.z_words(z) == words
 
 
+@pytest.mark.parametrize(("p", "words"), [(0.0312, "0.031"), (1e-92, "< 10⁻⁶"), (0.0, "< 10⁻⁶"), (np.nan, "–")])
+def test_words_of_a_p_value(p, words):
+    assert messages.p_words(p) == words
+
+
 def test_verdict_counts_and_names_the_worst(session):
     words = messages.verdict_words(session.result)
     z = session.result.comparison.table["z"]
@@ -715,6 +721,43 @@ def test_drop_zone_refuses_more_than_its_limit(dashboard):
     assert "too large" in only_notice(dashboard.session).title
     assert not dashboard.session.uploading
     assert zone._parts == []
+
+
+def test_drop_zone_puts_the_parts_together():
+    received = []
+    zone = DropZone(on_file=lambda *file: received.append(file), on_too_large=lambda *file: received.append(file))
+    for k in range(3):
+        zone._handle_msg(
+            {"kind": "part", "id": "a", "name": "x.npz", "size": 6, "parts": 3, "part": k, "data": bytes([k, k])}
+        )
+    zone._handle_msg({"kind": "refused", "name": "big.npz", "size": 10**9})
+    assert received == [("x.npz", b"\x00\x00\x01\x01\x02\x02"), ("big.npz", 10**9)]
+
+
+def test_only_listed_models_are_loaded(session):
+    session.settings.model = "/somewhere/else"
+    session.generate()
+    assert not session.progress.going
+
+
+def test_zoom_stays_while_jets_arrive_and_ends_with_another_observable(dashboard):
+    spectrum = Spectrum.of("mass", dashboard.session.result.hists["mass"])
+    fig = dashboard.plot.figure(spectrum)
+    fig._x.update(start=80, end=90)
+    fig.show(spectrum)
+    assert (fig._x.start, fig._x.end) == (80, 90)
+    fig.show(Spectrum.of("multiplicity", dashboard.session.result.hists["multiplicity"]))
+    assert (fig._x.start, fig._x.end) != (80, 90)
+
+
+def test_results_that_are_the_same_for_all_are_computed_once(monkeypatch):
+    library = ToyLibrary(shipped=True)
+    for _ in range(2):
+        session = CompareSession(library, post=lambda function: function())
+        session.open(FEW_QUERY)
+        wait_for(lambda s=session: settled(s))
+        session.close()
+        monkeypatch.setattr(library, "compare", None)  # the second session must do without
 
 
 def test_torch_is_not_imported_before_something_is_generated():

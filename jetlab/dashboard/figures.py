@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from bokeh.events import DoubleTap
 from bokeh.layouts import column
-from bokeh.models import ColumnDataSource, FixedTicker, HoverTool, PrintfTickFormatter, Range1d, Span
+from bokeh.models import ColumnDataSource, CustomJS, FixedTicker, HoverTool, PrintfTickFormatter, Range1d, Span
 
 from jetlab import style
 from jetlab.dashboard.canvas import FONT, paint, plain_figure, recolour
@@ -51,13 +52,16 @@ class OverlayFigure:
     def show(self, spectrum: Spectrum) -> None:
         """Show an observable."""
         self._bins.data, self._steps.data = spectrum.bin_columns(), spectrum.step_columns()
-        self._x.update(start=spectrum.edges[0], end=spectrum.edges[-1])
+        ends = float(spectrum.edges[0]), float(spectrum.edges[-1])
+        if ends != (self._x.reset_start, self._x.reset_end):  # else whoever has zoomed in stays there
+            self._x.update(start=ends[0], end=ends[1], reset_start=ends[0], reset_end=ends[1])
         low, high = spectrum.limits(log=self._log_y)
         self._main.y_range.update(start=low, end=high)
         self._main.yaxis.axis_label = spectrum.contents_title
         self._ratio_range.update(start=1 - spectrum.reach, end=1 + spectrum.reach)
         self._ratio.yaxis.ticker = FixedTicker(ticks=_RATIO_TICKS[spectrum.reach])
         self._ratio.xaxis.axis_label = spectrum.title
+        self._generated_entry.visible = spectrum.generated is not None
 
     def set_theme(self, theme: str) -> None:
         """Recolour axes and true jets for a theme."""
@@ -71,7 +75,7 @@ class OverlayFigure:
     def _main_figure(self, x_scale: str, height: int) -> tuple[Any, list[Any]]:
         fig = plain_figure(
             height, x_range=self._x, x_axis_type=x_scale, y_range=Range1d(0.1, 1),
-            y_axis_type="log" if self._log_y else "linear", tools="xbox_zoom,reset", active_drag="xbox_zoom",
+            y_axis_type="log" if self._log_y else "linear", tools="xbox_zoom", active_drag="xbox_zoom",
         )  # fmt: skip
         fig.xaxis.update(
             formatter=PrintfTickFormatter(format=" "), major_label_text_font_size="0px", major_label_standoff=0
@@ -90,9 +94,11 @@ class OverlayFigure:
         whole = {"left": "left", "right": "right", "bottom": f"floor{tag}", "top": f"top{tag}"}
         target = fig.quad(**whole, source=self._bins, alpha=0)
         fig.add_tools(HoverTool(renderers=[target], tooltips=_TOOLTIPS, point_policy="follow_mouse"))
+        fig.js_on_event(DoubleTap, CustomJS(args={"range": self._x}, code="range.reset()"))
         fig.legend.update(
             background_fill_alpha=0.0, border_line_alpha=0.0, label_text_font_size=FONT, click_policy="hide"
         )
+        self._generated_entry = next(item for item in fig.legend.items if item.label.value == "generated")
         return fig, true
 
     def _ratio_figure(self, x_scale: str, height: int) -> tuple[Any, list[Any]]:

@@ -26,7 +26,8 @@ _MEASURES = {
         if both samples came from the same jets. [A. Kolmogorov 1933; N. Smirnov 1948]""",
     "Ratio": """
         Generated / true in each bin. Error bars are the statistical uncertainty of the generated jets, the band around
-        1 is that of the true ones; a triangle at the edge means the ratio is outside.""",
+        1 is that of the true ones; a triangle at the edge means the ratio is outside. Drag in the plot to zoom,
+        double-click to see all of it again.""",
 }
 
 

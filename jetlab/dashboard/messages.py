@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SHIPPED", "Notice", "bad_address", "class_words", "computing_failed", "generation", "generation_failed", "lasting",
+    "p_words",
     "progress_words", "upload_failed", "upload_too_large", "verdict_words", "z_number", "z_words",
 ]  # fmt: skip
 
@@ -181,6 +182,11 @@ def z_words(z: float) -> str:
 def z_number(z: float) -> str:
     """One digit after the point, none for large numbers; never a negative zero."""
     return f"{z:.0f}" if abs(z) >= 10 else f"{round(z, 1) + 0.0:.1f}"
+
+
+def p_words(p: float) -> str:
+    """A p-value; those too small to mean anything more than "no" are only bounded."""
+    return "–" if math.isnan(p) else "< 10⁻⁶" if p < 1e-6 else f"{p:.2g}"
 
 
 def verdict_words(result: Result) -> str:

@@ -73,7 +73,7 @@ class PlotCard:
         self._drawing.loading = spectrum is None and self._session.computing
         self._title.object = f"<h3>{escape(OBSERVABLES[name].label)}</h3>"
         self._numbers.object = f'<p class="numbers">{_numbers(result, name)}</p>'
-        self._foot.object = f'<p class="small line">{escape(spectrum.outside if spectrum else "")}</p>'
+        self._foot.object = f'<p class="small line">{escape(spectrum.outside) if spectrum else ""}</p>'
 
     def _picture(self, kind: str) -> Callable[[], bytes]:
         def draw() -> bytes:
@@ -96,8 +96,10 @@ def _numbers(result: Result | None, name: str) -> str:
     row = result.comparison.table.loc[name]
     unit = f" {row['unit']}" if row["unit"] else ""
     verdict = style.verdict(row["z"])
+    p = messages.p_words(row["ks_p"])
     return (
         f"W₁ = {with_uncertainty(row['w1'], row['w1_err'])}{unit} · truth vs truth "
         f"{with_uncertainty(row['floor'], row['floor_sd'])}{unit} · "
-        f'<b class="{verdict.name}">z = {messages.z_number(row["z"])} {verdict.sign}</b> · KS p = {row["ks_p"]:.2g}'
+        f'<b class="{verdict.name}">z = {messages.z_number(row["z"])} {verdict.sign}</b> · '
+        f"KS p {escape(p) if p.startswith('<') else f'= {p}'}"
     )

@@ -88,7 +88,7 @@ class CompareSession(param.Parameterized):
         if self.progress.going:
             return
         s = self.settings
-        if not s.model or not s.jet_classes:
+        if s.model not in self.library.models or not s.jet_classes:
             self.refresh()
             return
         detail = messages.generation(s.temperature, s.top_k, s.seed)

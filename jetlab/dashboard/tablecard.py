@@ -21,7 +21,7 @@ __all__ = ["TableCard", "distances"]
 
 _HEAD, _ROW = 46, 30  # pixels
 _NUMBERS = {"w1": "W₁", "floor": "Truth vs truth", "multiple": "× floor", "z": "z", "ks": "KS", "ks_p": "p"}
-_WIDTHS = {"title": "22%", "w1": "19%", "floor": "20%", "multiple": "12%", "z": "9%", "ks": "9%", "ks_p": "9%"}
+_WIDTHS = {"title": "21%", "w1": "21%", "floor": "20%", "multiple": "11%", "z": "9%", "ks": "8%", "ks_p": "10%"}
 _COPIES: dict[Literal["markdown", "latex"], str] = {"markdown": "Markdown", "latex": "LaTeX"}
 
 
@@ -98,7 +98,7 @@ def _row(name: str, row: Any) -> dict[str, Any]:
         "multiple": f"{row['multiple']:.1f}",
         "z": messages.z_words(row["z"]),
         "ks": f"{row['ks']:.3f}",
-        "ks_p": f"{row['ks_p']:.2g}",
+        "ks_p": messages.p_words(row["ks_p"]),
     }
     numbers = {column: float(row[column]) for column in _NUMBERS}
     return {"name": name, "title": OBSERVABLES[name].title, **numbers, **{_text(c): t for c, t in texts.items()}}
