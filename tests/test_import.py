@@ -102,6 +102,18 @@ def test_the_package_carries_its_sample_and_model():
     assert package.joinpath("py.typed").is_file()
 
 
+def test_the_installed_package_has_every_file_of_the_source(tmp_path):
+    """What `pip install .` put into the environment, seen from another folder."""
+    command = [sys.executable, "-P", "-c", "import jetlab; print(jetlab.__path__[0])"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    installed, source = Path(done.stdout.strip()), ROOT / "jetlab"
+    assert files_in(source) - files_in(installed) == set()
+
+
+def files_in(package: Path) -> set[Path]:
+    return {f.relative_to(package) for f in package.rglob("*") if f.is_file() and "__pycache__" not in f.parts}
+
+
 def test_what_ships_is_small():
     """At most 15 MB of sample and 12 MB of weights."""
     package = Path(str(importlib.resources.files("jetlab")))
