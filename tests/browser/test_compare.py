@@ -72,6 +72,7 @@ def test_page_opens_without_other_hosts(page, context, toy_server):
     assert colours(page.screenshot()) > 50
 
 
+@pytest.mark.benchmark
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="CPU times of other processes are read from /proc")
 def test_shell_and_plot_are_painted_within_four_seconds_on_a_warm_server(page, toy_server):
     visit(page, toy_server)
