@@ -71,7 +71,9 @@ class TableCard:
         self._histograms.disabled = result is None
 
     def _clicked(self, event: Any) -> None:
-        self._session.settings.plot = str(self.table.value["name"].iloc[event.row])
+        names = self.table.value["name"]
+        if event.row < len(names):  # else the table has changed since the click
+            self._session.settings.plot = str(names.iloc[event.row])
 
     def _csv(self, write: Callable[[Result], str]) -> Callable[[], bytes]:
         return lambda: write(self._session.result).encode() if self._session.result is not None else b""

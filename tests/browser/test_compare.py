@@ -46,6 +46,7 @@ def wait_until_generated(page, n: int) -> None:
     page.get_by_text(re.compile(rf"^{n} jets in ")).wait_for()
     page.locator(".chip.generated", has_text=f"{n} jets").wait_for()
     page.locator(".verdict", has_text="still generating").wait_for(state="detached")
+    page.locator('.tile[data-level="pending"]').first.wait_for(state="detached")
 
 
 def plot_title(page) -> str:
@@ -234,13 +235,13 @@ def test_jets_can_be_leafed_through(page, toy_server):
 
 def test_upload_is_recognised_and_compared(page, toy_server, tmp_path):
     path = tmp_path / "mine.parquet"
-    write_jets(toy_jets(8000, seed=3), path)
+    write_jets(toy_jets(20_000, seed=3), path)
     assert path.stat().st_size > 4_000_000, "large enough to be sent in parts"
     visit(page, toy_server, f"{FEW}&jet_classes=QCD")
     page.locator(".jl-upload input[type=file]").set_input_files(path)
-    page.locator(".chip.generated", has_text="mine.parquet · 800 jets").wait_for()
+    page.locator(".chip.generated", has_text="mine.parquet · 2,000 jets").wait_for()
     page.locator(f".tile{VERDICTS}").first.wait_for()
-    assert "8,000 jets" in page.locator("#jl-rail li").first.inner_text()
+    assert "20,000 jets" in page.locator("#jl-rail li").first.inner_text()
     page.locator(".jl-remove button").click()
     page.locator(".notice", has_text="Nothing to compare yet").wait_for()
 
@@ -289,12 +290,15 @@ def test_table_sorts_and_selects(page, toy_server):
     visit(page, toy_server)
     generate(page, 60)
     wait_until_generated(page, 60)
-    page.locator(".jl-distances .tabulator-row", has_text="Constituent pT").click()
-    page.locator("#jl-plot h3", has_text="Constituent pT").wait_for()
-    for _ in range(2):
+    cells = page.locator('.jl-distances .tabulator-cell[tabulator-field="ks"]')
+    for backwards in (False, True):
         page.locator('.jl-distances .tabulator-col[tabulator-field="ks"]').click()
-    cells = page.locator('.jl-distances .tabulator-cell[tabulator-field="ks"]').all_inner_texts()
-    assert sorted(map(float, cells)) in (list(map(float, cells)), list(map(float, cells))[::-1])
+        page.locator(f'.tabulator-col[aria-sort="{"descending" if backwards else "ascending"}"]').wait_for()
+        numbers = [float(text) for text in cells.all_inner_texts()]
+        assert numbers == sorted(numbers, reverse=backwards)
+    for title in ("Constituents", "Constituent pT", "Jet mass"):
+        page.locator(".jl-distances .tabulator-row", has_text=title).click()
+        page.locator("#jl-plot h3", has_text=title).wait_for()
 
 
 # ---- without ... ----------------------------------------------------------------------------------------------------
