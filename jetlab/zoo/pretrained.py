@@ -56,7 +56,7 @@ def save_pretrained(
         If the model is of no registered architecture, a weight is not finite, the provenance is not JSON-safe, or the
         folder cannot be written.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     path = Path(path)
     config = Config(architecture_name(model), model.config_dict(), provenance or {})  # type: ignore[operator]
@@ -65,7 +65,7 @@ def save_pretrained(
     _check_finite(weights, f"this {config.architecture}")
     with new_folder(path) as folder:
         (folder / CONFIG).write_text(text, encoding="utf-8")
-        save_file(weights, folder / WEIGHTS)
+        (folder / WEIGHTS).write_bytes(save(weights))  # save_file would make it readable for its owner only
         _empty_model(Config.read(folder), tensor_shapes(folder), folder)
         parameters = sum(values.numel() for values in weights.values())
         (folder / CARD).write_text(card or default_card(path.name, config, parameters=parameters), encoding="utf-8")
