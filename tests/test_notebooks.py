@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -56,8 +57,11 @@ def executed(request, tmp_path_factory):
     """
     notebook = nbformat.read(request.param, as_version=4)
     notebook.cells.append(nbformat.v4.new_code_cell(MEASURE))
+    environment = {key: value for key, value in os.environ.items() if key != "MPLBACKEND"}
     folder = tmp_path_factory.mktemp(request.param.stem)
-    NotebookClient(notebook, timeout=300, startup_timeout=300, resources={"metadata": {"path": str(folder)}}).execute()
+    NotebookClient(notebook, timeout=300, startup_timeout=300, resources={"metadata": {"path": str(folder)}}).execute(
+        env=environment
+    )
     measured = json.loads(notebook.cells.pop().outputs[0].data["text/plain"])
     return Executed(notebook, *measured)
 
