@@ -18,7 +18,7 @@ from jetlab import style
 from jetlab.dashboard import CompareDashboard, export, messages
 from jetlab.dashboard.components import DropZone
 from jetlab.dashboard.jobs import GenerationJob, NewestOnly, Progress
-from jetlab.dashboard.library import Measured
+from jetlab.dashboard.library import SHIPPED_FILE, Library, Measured
 from jetlab.dashboard.session import CompareSession
 from jetlab.dashboard.settings import Settings
 from jetlab.dashboard.spectrum import BIN_COLUMNS, STEP_COLUMNS, Spectrum
@@ -26,6 +26,7 @@ from jetlab.dashboard.tablecard import distances
 from jetlab.dashboard.uploads import MAX_BYTES, read_upload
 from jetlab.dashboard.views import tile
 from jetlab.dashboard.worker import InPlace, Workers
+from jetlab.data import write_jets
 from jetlab.errors import FileError, JetLabError, UnitsError
 from jetlab.evaluate import ratio, shape
 from jetlab.jets import Jets
@@ -238,8 +239,6 @@ def test_observables_are_computed_once_and_for_new_jets_only():
 
 
 def file_of(jets: Jets, tmp_path, ending: str) -> bytes:
-    from jetlab.data import write_jets
-
     path = tmp_path / f"jets{ending}"
     write_jets(jets, path)
     return path.read_bytes()
@@ -707,7 +706,7 @@ def test_page_holds_all_parts_and_the_choices_of_its_address():
 
 def test_file_names_are_escaped(dashboard):
     dashboard.session.upload_too_large("<script>alert(1)</script>.root", MAX_BYTES + 1)
-    (row,) = dashboard.notices.panel.objects
+    _, row = dashboard.notices.panel.objects
     assert "<script>" not in row[0].object
     assert "&lt;script&gt;" in row[0].object
 
@@ -748,6 +747,18 @@ def test_zoom_stays_while_jets_arrive_and_ends_with_another_observable(dashboard
     assert (fig._x.start, fig._x.end) == (80, 90)
     fig.show(Spectrum.of("multiplicity", dashboard.session.result.hists["multiplicity"]))
     assert (fig._x.start, fig._x.end) != (80, 90)
+
+
+def test_jets_in_the_folder_of_a_model_are_shipped_with_it(tmp_path, monkeypatch):
+    write_jets(toy_jets(20), tmp_path / SHIPPED_FILE)
+    listed = pd.DataFrame({"description": ["small", "bare"]}, index=["toy", "bare"])
+    monkeypatch.setattr("jetlab.zoo.list_models", lambda: listed)
+    monkeypatch.setattr("jetlab.zoo.describe", lambda name: {"path": tmp_path if name == "toy" else tmp_path / "none"})
+    library = Library(caller=InPlace())
+    assert library.models == {"toy": "small", "bare": "bare"}
+    assert len(library.shipped("toy")) == 20
+    assert library.shipped("bare") is None
+    assert library.shipped("") is None
 
 
 def test_results_that_are_the_same_for_all_are_computed_once(monkeypatch):

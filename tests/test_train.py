@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -378,6 +379,15 @@ def test_a_finished_training_is_not_repeated(tmp_path, whole):
     assert run.finished
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C as in a terminal, also where the tests run in the background and it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_returns_what_there_is(tmp_path):
     def interrupt(step, terms):
         if step == 7:
@@ -390,6 +400,7 @@ def test_ctrl_c_returns_what_there_is(tmp_path):
     assert "stopped" in repr(run)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_second_ctrl_c_interrupts_at_once():
     def insist(step, terms):
         signal.raise_signal(signal.SIGINT)

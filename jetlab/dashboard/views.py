@@ -118,7 +118,7 @@ class NoticeView:
         self._show()
 
     def _show(self, *_: object) -> None:
-        self.panel.objects = [self._row(notice) for notice in self._session.notices]
+        self.panel.objects = [pn.Spacer(height=0), *map(self._row, self._session.notices)]
 
     def _row(self, notice: messages.Notice) -> Any:
         words = html(f'<div class="notice {notice.level}"><b>{escape(notice.title)}.</b> {escape(notice.text)}</div>')
