@@ -19,6 +19,7 @@ from jetlab.dashboard import CompareDashboard, export, messages
 from jetlab.dashboard.components import DropZone
 from jetlab.dashboard.jobs import GenerationJob, NewestOnly, Progress
 from jetlab.dashboard.library import SHIPPED_FILE, Library, Measured
+from jetlab.dashboard.results import same_mix
 from jetlab.dashboard.session import CompareSession
 from jetlab.dashboard.settings import Settings
 from jetlab.dashboard.spectrum import BIN_COLUMNS, STEP_COLUMNS, Spectrum
@@ -433,6 +434,32 @@ def test_end_of_the_session_ends_its_generation():
     assert not session._job._thread.is_alive()
 
 
+def test_true_jets_are_mixed_like_the_generated_ones():
+    true = np.repeat([0, 1, 2], [100, 50, 100])
+    keep = same_mix(true, np.repeat([0, 1], [60, 20]))
+    assert np.bincount(true[keep], minlength=3).tolist() == [100, 33, 0]
+    np.testing.assert_array_equal(np.flatnonzero(keep)[:100], np.arange(100))
+    assert same_mix(true, np.repeat([0, 1, 2], [201, 99, 200])).all(), "small differences do not matter"
+    assert same_mix(true, []) == slice(None)
+
+
+def test_only_classes_of_both_sides_are_compared():
+    session = opened({"n": "20", "jet_classes": "QCD"})
+    session.generate()
+    wait_for(lambda: session.progress.phase == "done" and settled(session) and len(session.result.generated) == 20)
+    session.settings.jet_classes = ["QCD", "Tbl"]
+    wait_for(lambda: settled(session) and session.result.key[0] == ("QCD", "Tbl"))
+    assert set(session.result.true.class_counts()) == {"QCD"}
+    notice = only_notice(session)
+    assert "t→bℓν" in notice.title
+    assert "only q/g" in notice.text
+    session.act(notice)
+    wait_for(lambda: session.progress.phase == "done" and settled(session) and len(session.result.generated) == 20)
+    wait_for(lambda: set(session.result.true.class_counts()) == {"QCD", "Tbl"})
+    assert session.notices == []
+    session.close()
+
+
 def test_sessions_do_not_disturb_each_other():
     library = ToyLibrary(shipped=True)
     first, second = (CompareSession(library, post=lambda function: function()) for _ in range(2))
@@ -657,8 +684,10 @@ def test_clicking_a_tile_selects_the_plot(dashboard):
 
 
 def test_tiles_stand_worst_first(dashboard):
-    names = [t["name"] for t in dashboard.verdict.strip.tiles]
-    assert names == dashboard.session.result.comparison.worst_first
+    def in_order() -> bool:
+        return [t["name"] for t in dashboard.verdict.strip.tiles] == dashboard.session.result.comparison.worst_first
+
+    wait_for(in_order)
 
 
 def test_theme_reaches_every_figure(dashboard):

@@ -61,8 +61,23 @@ def lasting(session: CompareSession) -> list[Notice]:
         return [_NO_CLASS]
     if not s.observables:
         return [_NO_OBSERVABLE]
-    waiting = session.result is None or session.computing or session.progress.going
-    return [] if waiting or len(session.result.generated) else [_nothing_generated(session)]
+    result = session.result
+    if result is None or session.computing or session.progress.going:
+        return []
+    if not len(result.generated):
+        return [_nothing_generated(session)]
+    missing = [name for name in s.jet_classes if name not in result.generated.class_counts()]
+    lacking = (
+        missing and result.generated.label is not None and not (session.candidate and session.candidate.every_class)
+    )
+    return [_some_missing(session, missing)] if lacking else []
+
+
+def _some_missing(session: CompareSession, missing: Sequence[str]) -> Notice:
+    here = class_words([name for name in session.settings.jet_classes if name not in missing])
+    title = f"No generated {class_words(missing)} jets"
+    generate = f"Generate {session.settings.n:,} jets" if session.settings.model else ""
+    return Notice("missing", title, f"Compared is only {here}.", "info", "generate" if generate else "", generate)
 
 
 _NO_CLASS = Notice(

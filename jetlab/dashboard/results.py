@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,14 +15,16 @@ from jetlab.vocabulary import CLASSES
 
 if TYPE_CHECKING:
     import hist
+    import numpy.typing as npt
 
     from jetlab.dashboard.library import Library, Measured
     from jetlab.dashboard.settings import Settings
 
-__all__ = ["Candidate", "Request", "Result", "compared", "drawn", "in_steady_order"]
+__all__ = ["Candidate", "Request", "Result", "compared", "drawn", "in_steady_order", "same_mix"]
 
 _RESAMPLINGS = 100
 _RESAMPLINGS_WHILE_GENERATING = 20
+_SAME = 0.03
 
 
 @dataclass
@@ -122,54 +124,88 @@ class Request:
         """Observables, that of the large plot first."""
         return sorted(self.names, key=lambda name: name != self.plot)
 
-    def true(self, library: Library, names: Sequence[str]) -> tuple[Jets, Observed]:
-        """The true jets asked for."""
-        return library.true(self.classes, names, split=self.split)
-
-    def generated(self, names: Sequence[str]) -> tuple[Jets, Observed] | None:
-        """The generated jets of the classes asked for; None if there are none."""
+    def jets(self, library: Library, names: Sequence[str]) -> tuple[Measurement, Measurement | None]:
+        """The true jets asked for and the generated ones of the same classes; None if there are none."""
+        true = Measurement(*library.true(self.classes, names, split=self.split))
         if self.candidate is None or not len(self.candidate.measured):
-            return None
-        jets, observed = self.candidate.measured.observed(names)
-        keep = slice(None) if self.every_class else _of_classes(jets, self.classes)
-        jets, observed = jets[keep], observed[keep]
-        return (jets, observed) if len(jets) else None
+            return true, None
+        generated = Measurement(*self.candidate.measured.observed(names))
+        label = generated.jets.label
+        if label is not None and generated.jets.classes == CLASSES and not self.every_class:
+            generated = generated.where(np.isin(label, [CLASSES.index(name) for name in self.classes]))
+            true = true.where(same_mix(true.jets.label, generated.jets.label))
+        return true, generated if len(generated.jets) else None
+
+
+class Measurement(NamedTuple):
+    """Jets and their observables."""
+
+    jets: Jets
+    observed: Observed
+
+    def where(self, chosen: Any) -> Measurement:
+        """Those that a slice, mask or index chooses."""
+        return Measurement(self.jets[chosen], self.observed[chosen])
+
+
+def same_mix(true: npt.ArrayLike | None, generated: npt.ArrayLike | None) -> Any:
+    """Choose true jets such that their classes are mixed as the generated ones are.
+
+    Otherwise a difference of the mixture would be taken for a difference of the jets.
+
+    Parameters
+    ----------
+    true, generated : array_like of int
+        Class of each jet.
+
+    Returns
+    -------
+    slice or ndarray of bool
+        The first jets of each class, as many as there can be; all of them if the mixtures are the same within a few
+        percent or there is nothing generated.
+    """
+    counts = np.array(
+        [np.bincount(np.asarray(label, dtype=np.int64), minlength=len(CLASSES)) for label in (true, generated)]
+    )
+    there = counts[1] > 0
+    if not there.any() or not counts[0][there].all():
+        return slice(None)
+    share = counts[1] / counts[1].sum()
+    total = (counts[0][there] / share[there]).min()
+    keep = np.where(np.abs(counts[0] - total * share) <= _SAME * counts[0], counts[0], np.floor(total * share))
+    label = np.asarray(true, dtype=np.int64)
+    order = np.argsort(label, kind="stable")
+    rank = np.empty(len(label), dtype=np.int64)
+    rank[order] = np.arange(len(label)) - np.repeat(np.cumsum(counts[0]) - counts[0], counts[0])
+    return rank < keep[label]
 
 
 def drawn(library: Library, request: Request, ready: Sequence[str]) -> Result:
     """Histograms of the observables that are measured already; the distances follow."""
-    true, observed = request.true(library, ready)
-    generated = request.generated(ready)
+    true, generated = request.jets(library, ready)
     hists = {}
     for name in ready:
-        observable, samples = OBSERVABLES[name], {"true": observed.sample(name)}
+        observable, samples = OBSERVABLES[name], {"true": true.observed.sample(name)}
         if generated is not None:
-            samples["generated"] = generated[1].sample(name)
+            samples["generated"] = generated.observed.sample(name)
         edges = bin_edges(observable, samples["true"])
         hists[name] = {
             role: histogram(sample, edges, name=name, label=observable.title) for role, sample in samples.items()
         }
-    jets = true[:0] if generated is None else generated[0]
-    return Result(request.names, hists, None, true, jets, request.key, partial=request.partial, pending=True)
+    jets = true.jets[:0] if generated is None else generated.jets
+    return Result(request.names, hists, None, true.jets, jets, request.key, partial=request.partial, pending=True)
 
 
 def compared(library: Library, request: Request) -> Result:
     """Everything that was asked for."""
-    generated = request.generated(request.names)
+    true, generated = request.jets(library, request.names)
     if generated is None:
         return replace(drawn(library, request, request.names), pending=False)
-    true, observed = request.true(library, request.names)
     resamplings = _RESAMPLINGS_WHILE_GENERATING if request.partial else _RESAMPLINGS
-    comparison = library.compare(observed, generated[1], request.names, resamplings=resamplings)
+    comparison = library.compare(true.observed, generated.observed, request.names, resamplings=resamplings)
     names = request.names if request.partial else tuple(comparison.worst_first)
-    return Result(names, comparison.hists, comparison, true, generated[0], request.key, partial=request.partial)
-
-
-def _of_classes(jets: Jets, classes: Sequence[str]) -> Any:
-    """Mask of the jets of these classes; all jets if their labels are not those of JetClass."""
-    if jets.label is None or jets.classes != CLASSES:
-        return np.ones(len(jets), dtype=bool)
-    return np.isin(jets.label, [CLASSES.index(name) for name in classes])
+    jets = true.jets, generated.jets
+    return Result(names, comparison.hists, comparison, *jets, request.key, partial=request.partial)
 
 
 def in_steady_order(result: Result, before: Result | None) -> Result:

@@ -32,7 +32,7 @@ class StatusView:
     def _show(self, *_: object) -> None:
         result, candidate, s = self._session.result, self._session.candidate, self._session.settings
         true = f"{len(result.true):,} jets" if result else "…"
-        classes = messages.class_words(s.jet_classes) or "no class"
+        classes = messages.class_words(list(result.true.class_counts()) if result else s.jet_classes) or "no class"
         split = " · test split" if s.split == "test" else ""
         parts = {"true": f"bundled sample{split} · {classes} · {true}"}
         if candidate is not None and result is not None and len(result.generated):
