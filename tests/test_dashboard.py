@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -212,7 +213,10 @@ def test_worker_computes_what_the_present_process_computes(workers):
 
 
 def test_worker_that_ends_is_replaced(workers):
-    with pytest.raises(JetLabError, match="has ended"):
+    first = workers.call(os.getpid)
+    os.kill(first, signal.SIGKILL)
+    assert workers.call(os.getpid) != first, "whatever ended the child, the call is answered"
+    with pytest.raises(JetLabError, match="has ended twice"):
         workers.call(os._exit, 1)
     assert workers.call(max, 1, 2) == 2
 

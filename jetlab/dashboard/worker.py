@@ -22,6 +22,9 @@ __all__ = ["Caller", "InPlace", "Workers"]
 
 T = TypeVar("T")
 
+_ENDED = (OSError, EOFError, pickle.UnpicklingError)
+"""What reading from or writing to a child that has ended raises."""
+
 
 class Caller(Protocol):
     """Something that calls functions."""
@@ -89,17 +92,28 @@ class _Worker:
 
     def call(self, function: Callable[..., T], args: tuple[Any, ...], options: dict[str, Any]) -> T:
         with self._lock:
-            child = self._alive()
             try:
-                _send(child.stdin, (function, args, options))
-                found, failed = _receive(child.stdout)
-            except (OSError, EOFError, pickle.UnpicklingError) as error:
+                found, failed = self._ask((function, args, options))
+            except _ENDED:
                 self.close()
-                msg = "the process that computes observables has ended (out of memory?); ask again with fewer jets"
-                raise JetLabError(msg) from error
+                found, failed = self._ask_again((function, args, options))
         if failed:
             raise found
         return found
+
+    def _ask(self, question: object) -> tuple[Any, bool]:
+        child = self._alive()
+        _send(child.stdin, question)
+        return _receive(child.stdout)
+
+    def _ask_again(self, question: object) -> tuple[Any, bool]:
+        """Ask a new child: the old one may have been ended by somebody else."""
+        try:
+            return self._ask(question)
+        except _ENDED as error:
+            self.close()
+            msg = "the process that computes observables has ended twice (out of memory?); ask again with fewer jets"
+            raise JetLabError(msg) from error
 
     def close(self) -> None:
         if self._process is not None:

@@ -29,7 +29,14 @@ def visit(page, server, query: str = FEW, *, app: str = "toy_compare") -> None:
     page.goto(f"{server.url(app)}?{query}")
     page.locator("canvas").first.wait_for(state="attached")
     page.locator(".jl-tiles .tile").first.wait_for()
-    page.locator('.tile[data-level="pending"]').first.wait_for(state="detached")
+    wait_until_measured(page)
+
+
+def wait_until_measured(page) -> None:
+    """Wait until no tile is pending, or fail with what the page says has gone wrong."""
+    trouble = page.locator(".notice.error")
+    page.locator('.strip:not(:has(.tile[data-level="pending"]))').or_(trouble).first.wait_for(state="attached")
+    assert trouble.all_inner_texts() == []
 
 
 def choices(page) -> dict[str, str]:
@@ -46,7 +53,7 @@ def wait_until_generated(page, n: int) -> None:
     page.get_by_text(re.compile(rf"^{n} jets in ")).wait_for()
     page.locator(".chip.generated", has_text=f"{n} jets").wait_for()
     page.locator(".verdict", has_text="still generating").wait_for(state="detached")
-    page.locator('.tile[data-level="pending"]').first.wait_for(state="detached")
+    wait_until_measured(page)
 
 
 def plot_title(page) -> str:
