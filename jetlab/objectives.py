@@ -54,10 +54,9 @@ def next_token(model: nn.Module, batch: TokenBatch, generator: torch.Generator |
     if not isinstance(model, TokenGenerator):
         msg = f"next_token trains a TokenGenerator, found {type(model).__name__}"
         raise TypeError(msg)
-    real = batch.targets != NO_TARGET
-    logits = model.gpt.head(model(batch)[real])
-    loss = F.cross_entropy(logits.float(), batch.targets[real])
-    return loss, {"loss": loss.detach(), "weight": real.sum()}
+    targets = batch.targets[batch.targets != NO_TARGET]
+    loss = F.cross_entropy(model(batch).float(), targets)
+    return loss, {"loss": loss.detach(), "weight": torch.tensor(len(targets))}
 
 
 def prompt_likelihood(model: nn.Module, batch: Prompt, generator: torch.Generator | None = None) -> Loss:  # noqa: ARG001

@@ -154,14 +154,14 @@ def sample_tokens(
     vocabulary, tokens = model.vocabulary, model.generator
     rows = torch.arange(len(prompt), device=prompt.label.device)
     ids = torch.full_like(prompt.label, vocabulary.start)
-    caches = tokens.gpt.caches(len(prompt))
+    caches, vectors = tokens.gpt.caches(len(prompt)), tokens.code_vectors()
     progress = Progress.none(len(prompt), ids.device)
     steps = tokens.gpt.config.max_length - 2
     written = torch.full((len(prompt), steps), vocabulary.padding, device=ids.device)
     for t in range(steps):
         if stop is not None and stop():
             return None
-        logits = tokens.step(ids, progress, prompt, caches).float()
+        logits = tokens.step(ids, progress, prompt, caches, vectors).float()
         if t == 0:
             logits[:, vocabulary.stop] = -torch.inf
         ids = _draw(logits, temperature, top_k, generator)

@@ -350,6 +350,7 @@ def test_tile_shows_both_samples_and_verdict(session):
     assert shown["value"] == messages.z_words(row["z"])
     assert f"z = {messages.z_number(row['z'])}" in shown["tip"]
     assert tile("mass", None)["level"] == "pending"
+    assert tile("mass", None, waiting=False)["level"] == "unknown"
 
 
 def test_empty_histograms_can_be_drawn():
@@ -639,6 +640,7 @@ def test_verdict_counts_and_names_the_worst(session):
     words = messages.verdict_words(session.result)
     z = session.result.comparison.table["z"]
     assert f"{int((z <= 2).sum())} of 3 observables agree" in words
+    assert "only 40 generated jets" in words
 
 
 def test_classes_in_words():
@@ -708,6 +710,16 @@ def test_log_is_a_figure_of_its_own(dashboard):
     assert dashboard.plot._drawing.object is not linear
     dashboard.session.settings.log = False
     assert dashboard.plot._drawing.object is linear
+
+
+def test_nothing_of_the_last_choice_stays_when_nothing_is_chosen(dashboard):
+    fig = dashboard.plot.figure(None)
+    assert len(fig._bins.data["mid"]) > 0
+    dashboard.session.settings.jet_classes = []
+    assert len(fig._bins.data["mid"]) == 0
+    assert {t["level"] for t in dashboard.verdict.strip.tiles} == {"unknown"}
+    assert len(dashboard.table.table.value) == 0
+    assert not dashboard.image.figure.filled
 
 
 def test_previous_next_and_random_jet(dashboard):

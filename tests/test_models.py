@@ -11,6 +11,7 @@ from jetlab.errors import InvalidJetsError
 from jetlab.models.blocks import SelfAttention
 from jetlab.models.gpt import GPT, GPTConfig
 from jetlab.models.omnijet import OmniJet, OmniJetConfig, Progress, code_momenta
+from jetlab.models.places import CodePlaces, places_of
 from jetlab.models.prompts import PromptConfig, PromptModel, PromptSet, prompts_of
 from jetlab.models.tokenizers import VQVAE, VectorQuantizer, VQVAEConfig
 from jetlab.models.tokens import NO_TARGET, TokenSequences, TokenSet, Vocabulary
@@ -205,11 +206,27 @@ def test_step_by_step_equals_training_pass() -> None:
     batch = data.batch(np.arange(12))
     caches, progress = model.generator.gpt.caches(12), Progress.none(12, torch.device("cpu"))
     with torch.no_grad():
-        full = model.generator.gpt.head(model.generator(batch))
         real = batch.targets != NO_TARGET
+        full = torch.zeros(*real.shape, model.vocabulary.outputs)
+        full[real] = model.generator(batch)
+        vectors = model.generator.code_vectors()
         for t in range(batch.ids.shape[1]):
-            logits = model.generator.step(batch.ids[:, t], progress, batch.prompt, caches)
+            logits = model.generator.step(batch.ids[:, t], progress, batch.prompt, caches, vectors)
             torch.testing.assert_close(logits[real[:, t]], full[real[:, t], t], atol=1e-4, rtol=1e-3)
+
+
+def test_codes_at_close_places_have_close_vectors() -> None:
+    places = CodePlaces(32)
+    near, far = torch.tensor([[1.0, 0.2, 0.1]]), torch.tensor([[-1.0, -0.5, 0.9]])
+    with torch.no_grad():
+        for here, close, away in zip(places(near), places(near + 1e-3), places(far), strict=True):
+            assert (here - close).norm() < 0.1 * (here - away).norm()
+
+
+def test_place_is_the_recipe_of_the_momentum() -> None:
+    p4 = torch.tensor([[100 * np.cosh(0.1), 100.0, 0.0, 100 * np.sinh(0.1)]], dtype=torch.float32)
+    torch.testing.assert_close(places_of(p4), torch.tensor([[np.log(100) - 1.8, 0.3, 0.0]], dtype=torch.float32))
+    assert places_of(torch.zeros(1, 4)).isfinite().all()
 
 
 def test_the_prompt_changes_what_is_generated() -> None:

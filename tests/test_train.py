@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import itertools
 import math
@@ -24,6 +25,7 @@ from torch import nn
 from jetlab.errors import CheckpointError, TrainingError
 from jetlab.train import engine, fit
 from jetlab.train.checkpoints import Checkpoints, write_atomically
+from jetlab.train.optimizers import make_optimizers, parameter_groups
 from jetlab.train.order import POOL, epoch_batches, steps_per_epoch, validation_batches
 from jetlab.train.run import Means
 from jetlab.train.schedules import Schedule
@@ -210,11 +212,63 @@ def test_only_matrices_decay():
             self.head.weight = self.embed.weight
 
     net = Net()
-    decayed, plain = engine.parameter_groups(net, 0.3)
+    decayed, plain = parameter_groups(net, 0.3)
     assert (decayed["weight_decay"], plain["weight_decay"]) == (0.3, 0.0)
     assert {id(p) for p in decayed["params"]} == {id(net.inner.weight)}
     expected = [net.embed.weight, net.norm.weight, net.norm.bias, net.head.bias, net.inner.bias]
     assert {id(p) for p in plain["params"]} == {id(p) for p in expected}
+
+
+def stack() -> nn.Module:
+    """Two blocks between an embedding of values and a head."""
+    torch.manual_seed(0)
+    net = toy()
+    net.blocks = nn.ModuleList(nn.Sequential(nn.Linear(8, 8), nn.LayerNorm(8)) for _ in range(2))
+    return net
+
+
+def test_muon_takes_the_matrices_of_blocks_and_adamw_the_rest():
+    net = stack()
+    optimizers = make_optimizers(net, "muon", lr=1e-2, betas=(0.9, 0.95), weight_decay=0.1)
+    adamw, muon = optimizers.parts
+    inside = {id(block[0].weight) for block in net.blocks}
+    assert {id(p) for g in muon.param_groups for p in g["params"]} == inside
+    outside = {id(p) for p in net.parameters()} - inside
+    assert {id(p) for g in adamw.param_groups for p in g["params"]} == outside
+
+
+def test_muon_makes_updates_orthogonal_and_as_large_as_those_of_adamw():
+    net = nn.ModuleList([nn.Linear(64, 64, bias=False)])
+    before = net[0].weight.detach().clone()
+    net[0].weight.grad = torch.randn(64, 64)
+    make_optimizers(net, "muon", lr=0.1, betas=(0.9, 0.95), weight_decay=0.0).step()
+    update = (before - net[0].weight.detach()) / 0.1
+    assert 0.1 < update.square().mean().sqrt() < 0.3
+    values = torch.linalg.svdvals(update)
+    assert values[0] < 2.5 * values[32]
+
+
+def test_muon_continues_to_the_same_numbers():
+    net = stack()
+    states = []
+    for stop in (None, 2):
+        model = copy.deepcopy(net)
+        optimizers = make_optimizers(model, "muon", lr=1e-2, betas=(0.9, 0.95), weight_decay=0.1)
+        for step in range(4):
+            if step == stop:
+                saved = copy.deepcopy(optimizers.state_dict())
+                optimizers = make_optimizers(model, "muon", lr=1e-2, betas=(0.9, 0.95), weight_decay=0.1)
+                optimizers.load_state_dict(saved)
+            for i, p in enumerate(model.parameters()):
+                p.grad = torch.randn(p.shape, generator=torch.Generator().manual_seed(10 * step + i))
+            optimizers.step()
+        states.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+    assert torch.equal(*states)
+
+
+def test_an_unknown_optimizer_is_refused():
+    with pytest.raises(TrainingError, match="'sgd', expected one of 'adamw', 'muon'"):
+        train(steps=5, optimizer="sgd")
 
 
 def test_epochs_are_counted_in_rows():

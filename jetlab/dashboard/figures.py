@@ -63,6 +63,10 @@ class OverlayFigure:
         self._ratio.xaxis.axis_label = spectrum.title
         self._generated_entry.visible = spectrum.generated is not None
 
+    def clear(self) -> None:
+        """Show empty axes."""
+        self._bins.data, self._steps.data = ({name: [] for name in names} for names in (BIN_COLUMNS, STEP_COLUMNS))
+
     def set_theme(self, theme: str) -> None:
         """Recolour axes and true jets for a theme."""
         look = style.THEMES[theme]

@@ -26,6 +26,9 @@ __all__ = [
 
 SHIPPED = "jets that came with the model"
 
+_FEW = 300
+"""With fewer generated jets, agreement means little, and the verdict says so."""
+
 
 @dataclass(frozen=True)
 class Notice:
@@ -215,6 +218,8 @@ def verdict_words(result: Result) -> str:
     if off:
         farthest = ", ".join(f"{escape(OBSERVABLES[name].label)} {z_words(z[name])}" for name in off[:3])
         words.append(f"farthest off: {farthest}")
+    if len(result.generated) < _FEW:
+        words.append(f"<span>only {len(result.generated)} generated jets</span>")
     if result.partial:
         words.append("<span>still generating</span>")
     return " · ".join(words)

@@ -69,6 +69,8 @@ class PlotCard:
         fig = self.figure(spectrum)
         if spectrum is not None:
             fig.show(spectrum)
+        elif not self._session.computing:
+            fig.clear()
         self._drawing.object = fig.layout
         self._drawing.loading = spectrum is None and self._session.computing
         self._title.object = f"<h3>{escape(OBSERVABLES[name].label)}</h3>"

@@ -55,7 +55,7 @@ class VerdictView:
         self.strip.param.watch(self._clicked, "selected")
         session.settings.param.watch(self._follow, "plot")
         session.settings.param.watch(self._show, "observables")
-        session.param.watch(self._show, "result")
+        session.param.watch(self._show, ["result", "computing"])
         self._show()
 
     def _clicked(self, event: Any) -> None:
@@ -72,10 +72,10 @@ class VerdictView:
             messages.verdict_words(result) if result else "Measuring the true jets…" if self._session.computing else ""
         )
         self._words.object = f'<div class="verdict">{words}</div>'
-        self.strip.tiles = [tile(name, result) for name in names]
+        self.strip.tiles = [tile(name, result, waiting=self._session.computing) for name in names]
 
 
-def tile(name: str, result: Result | None) -> dict[str, str]:
+def tile(name: str, result: Result | None, *, waiting: bool = True) -> dict[str, str]:
     """What a tile shows, as `TileStrip` takes it.
 
     Parameters
@@ -84,6 +84,8 @@ def tile(name: str, result: Result | None) -> dict[str, str]:
         Observable.
     result : Result, optional
         None while nothing has been measured.
+    waiting : bool
+        Whether something is being measured.
     """
     shown = {
         "name": name,
@@ -94,7 +96,7 @@ def tile(name: str, result: Result | None) -> dict[str, str]:
         "generated": "",
     }
     if result is None or name not in result.hists:
-        return shown | {"tip": "being measured"}
+        return shown | ({"tip": "being measured"} if waiting else {"level": "unknown", "tip": "nothing to measure"})
     shown |= Spectrum.of(name, result.hists[name]).tile_paths()
     if result.comparison is None:
         return shown | {"level": "pending" if result.pending else "unknown", "tip": "nothing to compare yet"}

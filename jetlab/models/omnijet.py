@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +18,13 @@ from torch import Tensor, nn
 
 from jetlab.models.blocks import Cache, mlp
 from jetlab.models.gpt import GPT, GPTConfig
+from jetlab.models.places import CodePlaces, places_of
 from jetlab.models.prompts import PromptConfig, PromptModel
 from jetlab.models.tokenizers import VQVAE, VQVAEConfig
-from jetlab.models.tokens import Prompt, TokenBatch, Vocabulary
+from jetlab.models.tokens import NO_TARGET, Prompt, TokenBatch, Vocabulary
 from jetlab.vocabulary import CLASSES
 
-__all__ = ["OmniJet", "OmniJetConfig", "Progress", "TokenGenerator", "code_momenta"]
+__all__ = ["CodeVectors", "OmniJet", "OmniJetConfig", "Progress", "TokenGenerator", "code_momenta"]
 
 N_PROMPT, N_RUNNING = 3, 13
 
@@ -73,6 +74,13 @@ class Progress:
         return Progress(torch.zeros(rows, 4, device=device), torch.zeros(rows, device=device))
 
 
+class CodeVectors(NamedTuple):
+    """Vectors added to the embeddings of ids, (inputs, D), and vectors that ids are predicted by, (outputs, D)."""
+
+    reading: Tensor
+    predicting: Tensor
+
+
 class TokenGenerator(nn.Module):
     """GPT over codes that sees its prompt and the running kinematics.
 
@@ -92,23 +100,45 @@ class TokenGenerator(nn.Module):
         self.gpt = GPT(config)
         self.label = nn.Embedding(classes, config.width)
         self.context = mlp(N_PROMPT + N_RUNNING, 2 * config.width, config.width)
+        self.places = CodePlaces(config.width)
         self.register_buffer("momenta", torch.zeros(vocabulary.inputs, 4))
 
     def forward(self, batch: TokenBatch) -> Tensor:
-        """Hidden states of all positions, shape ``(B, T, D)``."""
+        """Logits of the next id at the real positions, shape ``(m, outputs)``, row by row."""
+        vectors = self.code_vectors()
         p4 = self.momenta[batch.ids]  # (B, T, 4); zero for the special ids
         count = torch.arange(batch.ids.shape[1], device=batch.ids.device).expand(batch.ids.shape).float()
         running = _running_features(p4.cumsum(1), count, p4, batch.prompt)
-        return self.gpt(batch.ids, context=self._context(running, batch.prompt))
+        context = self._context(running, batch.prompt) + vectors.reading[batch.ids]
+        hidden = self.gpt(batch.ids, context=context)
+        return self._logits(hidden[batch.targets != NO_TARGET], vectors)
 
-    def step(self, ids: Tensor, progress: Progress, prompt: Prompt, caches: list[Cache]) -> Tensor:
-        """Logits of the next id, shape ``(B, outputs)``, after the newest `ids`, shape ``(B,)``; updates `progress`."""
+    def code_vectors(self) -> CodeVectors:
+        """What ids are read and predicted by; the special ids, which have no place, by free vectors alone."""
+        ids, codes = self.vocabulary, self.vocabulary.codes
+        reading, predicting = self.places(places_of(self.momenta[:codes]))
+        return CodeVectors(
+            nn.functional.pad(reading, (0, 0, 0, ids.inputs - codes)),
+            self.gpt.head.weight + nn.functional.pad(predicting, (0, 0, 0, ids.outputs - codes)),
+        )
+
+    def step(
+        self, ids: Tensor, progress: Progress, prompt: Prompt, caches: list[Cache], vectors: CodeVectors
+    ) -> Tensor:
+        """Logits of the next id, shape ``(B, outputs)``, after the newest `ids`, shape ``(B,)``; updates `progress`.
+
+        `vectors` are those of `code_vectors`, the same for all steps.
+        """
         last = self.momenta[ids]
         progress.p4 = progress.p4 + last
         running = _running_features(progress.p4[:, None], progress.count[:, None], last[:, None], prompt)
         progress.count = progress.count + 1
-        hidden = self.gpt(ids[:, None], context=self._context(running, prompt), caches=caches)
-        return self.gpt.head(hidden[:, -1])
+        context = self._context(running, prompt) + vectors.reading[ids][:, None]
+        hidden = self.gpt(ids[:, None], context=context, caches=caches)
+        return self._logits(hidden[:, -1], vectors)
+
+    def _logits(self, hidden: Tensor, vectors: CodeVectors) -> Tensor:
+        return nn.functional.linear(hidden, vectors.predicting, self.gpt.head.bias)
 
     def _context(self, running: Tensor, prompt: Prompt) -> Tensor:
         asked = torch.stack(
@@ -137,7 +167,7 @@ def _running_features(p4: Tensor, count: Tensor, last: Tensor, prompt: Prompt) -
             torch.log((px / pt_asked - 1).clamp(min=1e-3)) / 2,
             10 * py / pt_asked,
             10 * pz / pt_asked,
-            mass / mass_asked,
+            (mass / mass_asked).clamp(max=4),
             torch.log((1 - mass / mass_asked).clamp(min=1e-3)) / 2,
             torch.log((mass / mass_asked - 1).clamp(min=1e-3)) / 2,
             left / 32,

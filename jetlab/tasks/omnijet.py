@@ -139,6 +139,7 @@ def train_omnijet(
         token_set(model, valid),
         steps=generator_steps,
         batch_size=batch_size,
+        optimizer="muon",
         lr=1e-3,
         schedule="wsd",
         ema=0.999,

@@ -1,4 +1,4 @@
-"""Where and how the arithmetic of training runs: device, precision, random numbers, weight decay, averaged weights."""
+"""Where and how the arithmetic of training runs: device, precision, random numbers, averaged weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jetlab.errors import TrainingError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["AveragedWeights", "Precision", "autocast", "choose_device", "own_random_numbers", "parameter_groups"]
+__all__ = ["AveragedWeights", "Precision", "autocast", "choose_device", "own_random_numbers"]
 
 Precision = Literal["fp32", "bf16"]
 
@@ -78,16 +78,6 @@ def _cpu_flags() -> set[str]:
 def reading_is_free(device: torch.device) -> bool:
     """Whether a number can be read from the device without waiting for work queued there."""
     return device.type == "cpu"
-
-
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Trainable parameters in two groups: matrices, which decay, and embeddings, gains and biases, which do not."""
-    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)}
-    trained = [p for p in model.parameters() if p.requires_grad]
-    matrices = [p for p in trained if p.ndim >= 2 and id(p) not in embeddings]
-    others = [p for p in trained if p.ndim < 2 or id(p) in embeddings]
-    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return [group for group in groups if group["params"]]
 
 
 class AveragedWeights:

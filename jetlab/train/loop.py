@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from jetlab.train.engine import Precision
+    from jetlab.train.optimizers import OptimizerName
     from jetlab.train.run import Run
 
 __all__ = ["fit"]
@@ -36,6 +37,7 @@ def fit(
     steps: int | None = None,
     epochs: int | None = None,
     batch_size: int = 256,
+    optimizer: OptimizerName = "adamw",
     lr: float = 1e-3,
     weight_decay: float = 0.01,
     betas: tuple[float, float] = (0.9, 0.95),
@@ -58,9 +60,9 @@ def fit(
 ) -> Run:
     """Train a model in place.
 
-    The optimizer is AdamW [1]_. With `out`, the training may be killed at any moment: the same call continues it to
-    bitwise the same numbers (on one machine and device, if the objective draws its random numbers from the generator
-    it is given or from torch's global one, which is restored afterwards).
+    With `out`, the training may be killed at any moment: the same call continues it to bitwise the same numbers (on
+    one machine and device, if the objective draws its random numbers from the generator it is given or from torch's
+    global one, which is restored afterwards).
 
     Parameters
     ----------
@@ -75,6 +77,8 @@ def fit(
         for more, as long as the learning rates of the steps already taken stay the same.
     batch_size : int
         Rows in a batch.
+    optimizer : {"adamw", "muon"}
+        "muon" needs fewer steps for transformers, see `jetlab.train.optimizers.make_optimizers`.
     lr : float
         Highest learning rate.
     weight_decay : float
@@ -127,10 +131,6 @@ def fit(
         If the arguments make no sense, or the loss or its gradient stops being finite.
     CheckpointError
         If `out` cannot be written, or holds a checkpoint that is damaged or of another training.
-
-    References
-    ----------
-    .. [1] Loshchilov and Hutter, "Decoupled weight decay regularization", arXiv:1711.05101.
     """
     _check_counts(batch_size=batch_size, valid_every=valid_every, checkpoint_every=checkpoint_every)
     _check_sizes(weight_decay=weight_decay, clip=clip)
@@ -154,6 +154,7 @@ def fit(
             "device": place.type,
             "ema": ema,
             "objective": _name(objective),
+            "optimizer": optimizer,
             "precision": precision,
             "seed": seed,
             "train": _fingerprint(train),

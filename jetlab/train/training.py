@@ -24,6 +24,7 @@ from jetlab.errors import CheckpointError, TrainingError
 from jetlab.train import engine
 from jetlab.train.checkpoints import Checkpoints
 from jetlab.train.engine import AveragedWeights
+from jetlab.train.optimizers import make_optimizers
 from jetlab.train.order import epoch_batches, steps_per_epoch, validation_batches
 from jetlab.train.run import Means, Run
 from jetlab.train.schedules import Schedule
@@ -115,12 +116,14 @@ class Training:
     ) -> None:
         self.model, self.objective, self.train, self.valid = model, objective, train, valid
         self.device, self.rates, self.settings = device, rates, settings
-        groups = engine.parameter_groups(model, settings["weight_decay"])
-        self.parameters = [p for group in groups for p in group["params"]]
-        if not self.parameters:
-            msg = "the model has no trainable parameters: requires_grad is False for all of them"
-            raise TrainingError(msg)
-        self.optimizer = torch.optim.AdamW(groups, lr=rates.lr, betas=tuple(settings["betas"]), fused=True)
+        self.optimizer = make_optimizers(
+            model,
+            settings["optimizer"],
+            lr=rates.lr,
+            betas=tuple(settings["betas"]),
+            weight_decay=settings["weight_decay"],
+        )
+        self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.average = None if settings["ema"] is None else AveragedWeights(model, settings["ema"])
         self.autocast = engine.autocast(device, settings["precision"])
         self.generator = torch.Generator(device).manual_seed(settings["seed"])

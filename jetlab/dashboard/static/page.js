@@ -1,4 +1,19 @@
 // What only the browser can do for the page: address, theme, and the word when the connection is lost.
+
+// When a figure shrinks, Bokeh leaves lines of the wider frame standing; a fresh layout removes them.
+function layOut(view) {
+  if (view.model?.type === "Figure") view.invalidate_layout?.()
+  for (const child of view.child_views ?? []) layOut(child)
+}
+
+function followResize() {
+  let pause
+  window.addEventListener("resize", () => {
+    clearTimeout(pause)
+    pause = setTimeout(() => { for (const view of window.Bokeh.index.roots) layOut(view) }, 300)
+  })
+}
+
 export function render({ model }) {
   const address = () => {
     if (model.query) window.history.replaceState(null, "", `${window.location.pathname}?${model.query}`)
@@ -9,6 +24,7 @@ export function render({ model }) {
   model.on("theme", theme)
   address()
   theme()
+  followResize()
   const lost = () => { document.getElementById("jl-lost").hidden = false }
   for (const document of window.Bokeh.documents) document.on_event("connection_lost", lost)
 }

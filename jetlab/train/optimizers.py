@@ -1,0 +1,108 @@
+"""The optimizers that `jetlab.fit` offers, by name."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import Any, Literal, get_args
+
+import torch
+from torch import nn
+
+from jetlab.errors import TrainingError
+
+__all__ = ["OptimizerName", "Optimizers", "make_optimizers", "parameter_groups"]
+
+OptimizerName = Literal["adamw", "muon"]
+
+
+class Optimizers:
+    """Several optimizers, each of some of the parameters, used like one."""
+
+    def __init__(self, *parts: torch.optim.Optimizer) -> None:
+        self.parts = parts
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Groups of all of them."""
+        return list(chain.from_iterable(part.param_groups for part in self.parts))
+
+    def step(self) -> None:
+        """Update all parameters."""
+        for part in self.parts:
+            part.step()
+
+    def zero_grad(self) -> None:
+        """Drop all gradients."""
+        for part in self.parts:
+            part.zero_grad()
+
+    def state_dict(self) -> list[dict[str, Any]]:
+        """State of each."""
+        return [part.state_dict() for part in self.parts]
+
+    def load_state_dict(self, states: list[dict[str, Any]]) -> None:
+        """Take over what `state_dict` returned."""
+        for part, state in zip(self.parts, states, strict=True):
+            part.load_state_dict(state)
+
+
+def make_optimizers(
+    model: nn.Module, name: OptimizerName, *, lr: float, betas: tuple[float, float], weight_decay: float
+) -> Optimizers:
+    """Optimizers for all trainable parameters of a model.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    name : {"adamw", "muon"}
+        "adamw" [1]_ for everything, or "muon" [2]_ for the matrices of stacked blocks, whose updates it makes
+        orthogonal and as large as AdamW's [3]_, and AdamW for the rest.
+    lr, weight_decay : float
+        For both alike.
+    betas : tuple of float
+        AdamW's memory for gradients and their squares.
+
+    Raises
+    ------
+    TrainingError
+        If there is no such optimizer, or nothing to train.
+
+    References
+    ----------
+    .. [1] Loshchilov and Hutter, "Decoupled weight decay regularization", arXiv:1711.05101.
+    .. [2] Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024.
+    .. [3] Liu et al., "Muon is scalable for LLM training", arXiv:2502.16982.
+    """
+    if name not in get_args(OptimizerName):
+        msg = f"optimizer is {name!r}, expected one of {', '.join(map(repr, get_args(OptimizerName)))}"
+        raise TrainingError(msg)
+    groups = parameter_groups(model, weight_decay)
+    if not groups:
+        msg = "the model has no trainable parameters: requires_grad is False for all of them"
+        raise TrainingError(msg)
+    hidden = _block_matrices(model) if name == "muon" else []
+    taken = {id(p) for p in hidden}
+    for group in groups:
+        group["params"] = [p for p in group["params"] if id(p) not in taken]
+    groups = [group for group in groups if group["params"]]
+    parts: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=lr, betas=betas, fused=True)] if groups else []
+    if hidden:
+        parts.append(torch.optim.Muon(hidden, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"))
+    return Optimizers(*parts)
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Trainable parameters in two groups: matrices, which decay, and embeddings, gains and biases, which do not."""
+    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)}
+    trained = [p for p in model.parameters() if p.requires_grad]
+    matrices = [p for p in trained if p.ndim >= 2 and id(p) not in embeddings]
+    others = [p for p in trained if p.ndim < 2 or id(p) in embeddings]
+    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]
+
+
+def _block_matrices(model: nn.Module) -> list[nn.Parameter]:
+    """Trainable weights of the linear layers in every `ModuleList`, each once."""
+    blocks = [m for m in model.modules() if isinstance(m, nn.ModuleList)]
+    linear = (m for block in blocks for m in block.modules() if isinstance(m, nn.Linear))
+    return list({id(m.weight): m.weight for m in linear if m.weight.requires_grad}.values())
