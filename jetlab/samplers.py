@@ -28,7 +28,7 @@ def generate(
     seed: int = 0,
     temperature: float = 1.0,
     top_k: int | None = None,
-    batch_size: int = 250,
+    batch_size: int = 100,
     progress: bool | Callable[[int, int], None] = True,
     stop: Callable[[], bool] | None = None,
 ) -> Jets:
@@ -99,7 +99,7 @@ def stream(
     seed: int = 0,
     temperature: float = 1.0,
     top_k: int | None = None,
-    batch_size: int = 250,
+    batch_size: int = 100,
     stop: Callable[[], bool] | None = None,
 ) -> Iterator[Jets]:
     """Generate jets batch by batch; each batch holds all the classes asked for. Parameters as for `generate`.

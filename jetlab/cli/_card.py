@@ -71,8 +71,8 @@ jets = jetlab.generate("{name}", 1000, classes=["Tbqq"], seed=1)
   {tokenizer.recipe.max_particles} constituents, massless, without charge or type.
 - **Prompts**: multiplicity, mass and pT of a jet of a class, drawn one after the other from binned distributions.
 - **Generator**: GPT of {gpt.depth} blocks of width {gpt.width}. Beyond the paper it sees the prompt and, at every step,
-  the running sum of the four-momenta that the codes stand for on average. Start, stop and padding ids are distinct;
-  padding enters no loss.
+  the running sum of the four-momenta that the codes stand for on average, and codes are read and predicted by vectors
+  that are smooth functions of their mean pT, η and φ. Start, stop and padding ids are distinct; padding enters no loss.
 
 Jets come out around the axis η = φ = 0. Weights are kept in half precision.
 

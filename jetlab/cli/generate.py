@@ -26,7 +26,7 @@ def generate(
     top_k: Annotated[
         int | None, typer.Option(min=1, help="Draw from the k likeliest tokens only.", show_default="all")
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Jets generated side by side.")] = 250,
+    batch_size: Annotated[int, typer.Option(min=1, help="Jets generated side by side.")] = 100,
 ) -> None:
     """Generate jets with a trained model."""
     from jetlab.data import write_jets

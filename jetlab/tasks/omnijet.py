@@ -109,6 +109,7 @@ def train_omnijet(
         seed=seed,
         out=place("tokenizer"),
         progress=progress,
+        title="tokenizer (1 of 3)",
         stop=stop,
     )
     if not tokenizer_run.finished:
@@ -128,6 +129,7 @@ def train_omnijet(
         seed=seed,
         out=place("prompts"),
         progress=progress,
+        title="prompts (2 of 3)",
         stop=stop,
     )
     if not prompt_run.finished:
@@ -148,6 +150,7 @@ def train_omnijet(
         seed=seed,
         out=place("generator"),
         progress=progress,
+        title="generator (3 of 3)",
         stop=stop,
     )
     return OmniJetTraining(model, tokenizer_run, prompt_run, generator_run)

@@ -54,6 +54,7 @@ def fit(
     checkpoint_every: int | None = None,
     bucket: bool = True,
     progress: bool | Callable[[int, int], None] = True,
+    title: str = "training",
     stop: Callable[[], bool] | None = None,
     on_step: Callable[[int, dict[str, float]], None] | None = None,
     on_start: Callable[[Run], None] | None = None,
@@ -112,6 +113,8 @@ def fit(
         Batch rows of similar length together.
     progress : bool or callable
         True shows a bar; a callable is given (steps done, steps in total).
+    title : str
+        What the bar is called.
     stop : callable, optional
         Asked after every step; training stops when it returns True. Ctrl-C does the same.
     on_step : callable, optional
@@ -169,7 +172,7 @@ def fit(
             on_start(training.run)
         with (
             interrupt_stops(training.run),
-            shown(progress, done=training.run.steps, total=total) as show,
+            shown(progress, title=title, done=training.run.steps, total=total) as show,
         ):
             training.go_on(Habits(show, stop, on_step, valid_every or max(1, total // 20), checkpoint_every))
     return training.run

@@ -25,20 +25,22 @@ class Show(Protocol):
 
 
 @contextlib.contextmanager
-def shown(progress: bool | Callable[[int, int], None], *, done: int, total: int) -> Iterator[Show]:
+def shown(progress: bool | Callable[[int, int], None], *, title: str, done: int, total: int) -> Iterator[Show]:
     """Context that gives the function to be called after each step.
 
     Parameters
     ----------
     progress : bool or callable
         True shows a bar with loss, items per second and time left; a callable is given (done, total).
+    title : str
+        What the bar is called.
     done, total : int
         Steps already taken, and planned.
     """
     if progress is True:
         from tqdm.auto import tqdm
 
-        with tqdm(desc="training", unit="step", initial=done, total=total, dynamic_ncols=True) as bar:
+        with tqdm(desc=title, unit="step", initial=done, total=total, dynamic_ncols=True) as bar:
             yield _bar_updater(bar)
     elif progress is False:
         yield lambda step, loss, items: None  # noqa: ARG005
