@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jetlab import evaluate, observables, plots, tasks
-    from jetlab.data import load_jets, write_jets
+    from jetlab.data import datasets, fetch, load_jets, stream_jets, write_jets
     from jetlab.data.simulate import simulate
     from jetlab.evaluate import compare, compare_by_class
     from jetlab.jets import Jets, concatenate
@@ -33,7 +33,9 @@ __all__ = [
     "compare",
     "compare_by_class",
     "concatenate",
+    "datasets",
     "evaluate",
+    "fetch",
     "fit",
     "from_pretrained",
     "generate",
@@ -43,6 +45,7 @@ __all__ = [
     "plots",
     "save_pretrained",
     "simulate",
+    "stream_jets",
     "tasks",
     "write_jets",
 ]
@@ -50,7 +53,10 @@ __all__ = [
 _HOME = {
     "Jets": "jetlab.jets",
     "concatenate": "jetlab.jets",
+    "datasets": "jetlab.data",
+    "fetch": "jetlab.data",
     "load_jets": "jetlab.data",
+    "stream_jets": "jetlab.data",
     "write_jets": "jetlab.data",
     "simulate": "jetlab.data.simulate",
     "fit": "jetlab.train",

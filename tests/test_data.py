@@ -107,7 +107,7 @@ def test_the_catalogue_is_a_table() -> None:
 
 
 def test_a_missing_sample_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
-    gone = DataSet("gone", "", 1, "", "", "sample/gone.parquet")
+    gone = DataSet("gone", "", "", 1, "", "", bundled="sample/gone.parquet")
     monkeypatch.setitem(DATASETS, "gone", gone)
     with pytest.raises(FileError, match=r"'gone', jetlab/data/sample/gone\.parquet, is missing.*install JetLab again"):
         load_jets("gone")

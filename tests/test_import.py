@@ -30,7 +30,7 @@ HEAVY = {
 }
 
 PUBLIC = {
-    *("load_jets", "write_jets", "simulate", "Jets", "concatenate"),
+    *("load_jets", "stream_jets", "write_jets", "datasets", "fetch", "simulate", "Jets", "concatenate"),
     *("list_models", "from_pretrained", "save_pretrained", "fit", "generate"),
     *("compare", "compare_by_class", "evaluate", "observables", "plots", "tasks"),
     "__version__",

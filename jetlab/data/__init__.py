@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from jetlab.data.catalog import datasets
+from jetlab.data.fetch import fetch
 from jetlab.data.formats import Recognised, read_jets, recognise, write_jets
-from jetlab.data.load import SPLITS, load_jets
+from jetlab.data.load import load_jets
+from jetlab.data.select import SPLITS
+from jetlab.data.stream import stream_jets
 
-__all__ = ["SPLITS", "Recognised", "datasets", "load_jets", "read_jets", "recognise", "write_jets"]
+__all__ = [
+    "SPLITS",
+    "Recognised",
+    "datasets",
+    "fetch",
+    "load_jets",
+    "read_jets",
+    "recognise",
+    "stream_jets",
+    "write_jets",
+]

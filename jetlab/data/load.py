@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,15 +10,16 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from jetlab.data.catalog import DATASETS
-from jetlab.data.formats import jets_of, read_jets, signature_of
-from jetlab.errors import FileError, InvalidJetsError
+from jetlab.data.formats import jets_of, open_jets
+from jetlab.data.select import Selection, Where, of_classes
+from jetlab.data.sources import files_of
+from jetlab.errors import InvalidJetsError
 from jetlab.jets import Jets, concatenate
 
-__all__ = ["SPLITS", "load_jets"]
+__all__ = ["load_jets"]
 
-SPLITS = ("train", "valid", "test")
-"""Names of the values 0, 1, 2 of the per-jet column ``split``."""
+_AT_ONCE = 100_000
+"""Jets of a file that are read at once before those that are not wanted are let go."""
 
 
 def load_jets(
@@ -28,6 +28,7 @@ def load_jets(
     n: int | None = None,
     classes: str | Sequence[str] | None = None,
     split: str | None = None,
+    where: Where | None = None,
     seed: int = 0,
 ) -> Jets:
     """Load jets from a data set, from files, or from arrays.
@@ -44,6 +45,9 @@ def load_jets(
         Only jets of these classes.
     split : {"train", "valid", "test"}, optional
         Only jets marked for this purpose in the column ``split``.
+    where : mapping or callable, optional
+        Only jets that fulfil these conditions: ranges by observable or per-jet column, such as
+        ``{"pt": (500, 600), "tau21": (None, 0.4)}``, or a function that takes `Jets` and gives a mask.
     seed : int
         Seed of the draw. Chosen jets stay in the order of the source.
 
@@ -62,83 +66,44 @@ def load_jets(
     --------
     >>> jets = load_jets("sample", n=1000, classes=["QCD", "Tbqq"], split="test")
     """
-    jets = _all_jets(source)
-    if split is not None:
-        jets = _of_split(jets, split)
-    if classes is not None:
-        jets = _of_classes(jets, [classes] if isinstance(classes, str) else list(classes))
+    selection = Selection.made(classes, split, where)
+    jets = _all_jets(source, selection)
+    if selection.classes is not None:
+        jets = of_classes(jets, selection.classes)  # every one must occur
     return jets if n is None else _drawn(jets, n, seed=seed)
 
 
 # ---- sources ---------------------------------------------------------------------------------------------------------
 
 
-def _all_jets(source: Any) -> Jets:
+def _all_jets(source: Any, selection: Selection) -> Jets:
+    """The wanted jets of a source; of files that are much larger, only the wanted jets are held."""
     if isinstance(source, Jets):
-        return source
+        return selection.of(source)
     if isinstance(source, (Mapping, ak.Array)):
-        return jets_of(source)
-    if isinstance(source, str) and source in DATASETS:
-        with DATASETS[source].file() as path:
-            return read_jets(path)
-    several = list(source) if isinstance(source, (list, tuple)) else [source]
-    files = [path for one in several for path in _files(one)]
-    if len(files) == 1:
-        return read_jets(files[0])
-    if not files:
-        msg = "no files to load: the list is empty"
-        raise FileError(msg)
-    parts = [read_jets(path) for path in files]
+        return selection.of(jets_of(source))
+    files = files_of(source)
+    parts = [part for path in files for part in _pieces(path, selection)]
+    if len(parts) == 1:
+        return parts[0]
     joined = concatenate(parts)
-    source_name = f"{len(files)} files in {files[0].parent.name or files[0].parent}"
     meta = {key: value for key, value in joined.meta.items() if all(p.meta.get(key) == value for p in parts)}
-    notes = list(dict.fromkeys(note for p in parts for note in p.meta["notes"]))
-    joined.meta = {"source": source_name} | meta | {"files": [path.name for path in files], "notes": notes}
+    meta["notes"] = list(dict.fromkeys(note for p in parts for note in p.meta["notes"]))
+    if len(files) > 1:
+        where = files[0].parent.name or files[0].parent
+        meta = {"source": f"{len(files)} files in {where}"} | meta | {"files": [path.name for path in files]}
+    joined.meta = meta
     return joined
 
 
-def _files(source: Any) -> list[Path]:
-    """The files that a path, folder or pattern stands for."""
-    if not isinstance(source, (str, Path)):
-        msg = f"cannot load jets from {type(source).__name__}: expected a path, the name of a data set, or arrays"
-        raise FileError(msg)
-    path = Path(source)
-    if path.is_dir():
-        inside = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
-        found = [p for p in inside if signature_of(p) is not None]
-        if not found:
-            msg = f"folder {path} holds no file of jets; found {', '.join(p.name for p in inside[:5]) or 'nothing'}"
-            raise FileError(msg)
-        return found
-    if path.exists():
-        return [path]
-    found = sorted(Path(p) for p in glob.glob(str(source)) if Path(p).is_file())
-    if not found:
-        msg = f"there is no file {source}; expected a file, folder or pattern, or a data set: {', '.join(DATASETS)}"
-        raise FileError(msg)
-    return found
+def _pieces(path: Path, selection: Selection) -> list[Jets]:
+    with open_jets(path) as file:
+        if len(file) <= _AT_ONCE:
+            return [selection.of(file.read())]
+        return [selection.of(file.read(k, min(k + _AT_ONCE, len(file)))) for k in range(0, len(file), _AT_ONCE)]
 
 
 # ---- parts -----------------------------------------------------------------------------------------------------------
-
-
-def _of_split(jets: Jets, split: str) -> Jets:
-    if split not in SPLITS:
-        msg = f"unknown split {split!r}; expected one of {', '.join(SPLITS)}"
-        raise InvalidJetsError(msg)
-    if "split" not in jets.info:
-        msg = f"these jets have no column 'split', so none are marked {split!r}; leave split out, or select by slicing"
-        raise InvalidJetsError(msg)
-    return jets[jets.info["split"] == SPLITS.index(split)]
-
-
-def _of_classes(jets: Jets, names: Sequence[str]) -> Jets:
-    present = jets.class_counts()
-    if not names or not set(names) <= set(present):
-        counts = ", ".join(f"{name} {count}" for name, count in present.items())
-        msg = f"cannot select the classes {', '.join(names) or '(none)'}: there are {counts or 'no labels'}"
-        raise InvalidJetsError(msg)
-    return jets[np.isin(np.asarray(jets.label), [jets.classes.index(name) for name in names])]
 
 
 def _drawn(jets: Jets, n: int, *, seed: int) -> Jets:

@@ -39,8 +39,9 @@ class CodePlaces(nn.Module):
         numbers = torch.exp(slow + (fast - slow) * torch.rand(waves))
         self.register_buffer("waves", nn.functional.normalize(torch.randn(3, waves), dim=0) * numbers)
         self.reading, self.predicting = (mlp(2 * waves + 3, 256, width) for _ in range(2))
-        for vectors in (self.reading, self.predicting):
-            nn.init.normal_(vectors[-1].weight, std=0.02)
+        for last in (self.reading[-1], self.predicting[-1]):
+            assert isinstance(last, nn.Linear)
+            nn.init.normal_(last.weight, std=0.02)
 
     def forward(self, places: Tensor) -> tuple[Tensor, Tensor]:
         """Vectors to read codes by and to predict them by, each ``(K, D)``, from places ``(K, 3)``."""

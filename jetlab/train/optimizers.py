@@ -6,7 +6,7 @@ from itertools import chain
 from typing import Any, Literal, get_args
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from jetlab.errors import TrainingError
 
@@ -101,7 +101,7 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     return [group for group in groups if group["params"]]
 
 
-def _block_matrices(model: nn.Module) -> list[nn.Parameter]:
+def _block_matrices(model: nn.Module) -> list[Tensor]:
     """Trainable weights of the linear layers in every `ModuleList`, each once."""
     blocks = [m for m in model.modules() if isinstance(m, nn.ModuleList)]
     linear = (m for block in blocks for m in block.modules() if isinstance(m, nn.Linear))

@@ -6,7 +6,28 @@ the columns into `Jets`. Both are found from the content, never from the file's 
 
 from __future__ import annotations
 
-from jetlab.data.formats.reading import LAYOUTS, Layout, Recognised, jets_of, read_jets, recognise, signature_of
+from jetlab.data.formats.reading import (
+    LAYOUTS,
+    JetFile,
+    Layout,
+    Recognised,
+    jets_of,
+    open_jets,
+    read_jets,
+    recognise,
+    signature_of,
+)
 from jetlab.data.formats.writing import write_jets
 
-__all__ = ["LAYOUTS", "Layout", "Recognised", "jets_of", "read_jets", "recognise", "signature_of", "write_jets"]
+__all__ = [
+    "LAYOUTS",
+    "JetFile",
+    "Layout",
+    "Recognised",
+    "jets_of",
+    "open_jets",
+    "read_jets",
+    "recognise",
+    "signature_of",
+    "write_jets",
+]

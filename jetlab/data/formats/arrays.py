@@ -5,13 +5,14 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from jetlab.data.formats.table import Column, Jagged, Shape, Table, check_size, jagged_of
+from jetlab.data.formats.table import Column, Jagged, Rows, Shape, Table, check_size, cut, jagged_of
 from jetlab.errors import FileError, InvalidJetsError
 
 __all__ = [
@@ -53,7 +54,7 @@ def open_npy(path: Path) -> Iterator[Table]:
         header = _header(file, "the array", path.stat().st_size)
 
     def read(member: str) -> npt.NDArray[Any]:  # noqa: ARG001 there is only one
-        return np.load(path, allow_pickle=False)
+        return np.load(path, allow_pickle=False, mmap_mode="r")
 
     yield _numpy_table(path, "NumPy array", {"array.npy": header}, read)
 
@@ -77,7 +78,7 @@ def table_of(columns: Mapping[str, Any], *, name: str = "the given arrays") -> T
     shapes: dict[str, Shape] = {
         key: (len(c.offsets) - 1, None) if isinstance(c, Jagged) else c.shape for key, c in held.items()
     }
-    return Table(name, "arrays", shapes, lambda names: {key: held[key] for key in names})
+    return Table(name, "arrays", shapes, lambda names, rows: {key: cut(held[key], rows) for key in names})
 
 
 def structured_shapes(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> dict[str, Shape]:
@@ -112,11 +113,14 @@ def _numpy_table(
         shapes |= found
         places |= {column: (member, column if dtype.fields else None) for column in found}
 
-    def fetch(names: Sequence[str]) -> dict[str, Column]:
-        held = {member: read(member) for member in dict.fromkeys(places[name][0] for name in names)}
-        return {name: structured_columns(held[places[name][0]], places[name][1]) for name in names}
+    read_once = lru_cache(maxsize=None)(read)
 
-    return Table(str(path), kind, shapes, fetch, {}, other)
+    def load(names: Sequence[str], rows: Rows | None) -> dict[str, Column]:
+        take = read if rows is None else read_once  # an archive cannot be read in parts
+        held = {member: take(member) for member in dict.fromkeys(places[name][0] for name in names)}
+        return {name: structured_columns(cut(held[places[name][0]], rows), places[name][1]) for name in names}
+
+    return Table(str(path), kind, shapes, load, {}, other)
 
 
 def _header(file: IO[bytes], name: str, stored: int) -> tuple[tuple[int, ...], np.dtype[Any]]:

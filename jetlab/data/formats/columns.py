@@ -14,7 +14,7 @@ from jetlab.errors import FileError, InvalidJetsError
 from jetlab.jets import OPTIONAL_PARTICLE_FIELDS, Jets
 from jetlab.vocabulary import CLASSES
 
-__all__ = ["PARTICLE_FLAGS", "count", "matches", "particle_columns", "read"]
+__all__ = ["PARTICLE_FLAGS", "count", "matches", "numbered_classes", "particle_columns", "read", "unnamed_labels"]
 
 PARTICLE_FLAGS = ("isChargedHadron", "isNeutralHadron", "isPhoton", "isElectron", "isMuon")
 """Columns that say what a constituent is, in the order of `jetlab.vocabulary.PARTICLE_TYPES`."""
@@ -196,9 +196,22 @@ def _labels(
     if column is None:
         return None, known or CLASSES
     label = np.asarray(held[column])
-    if not known and label.size and np.isfinite(label).all():
-        known = tuple(f"class {k}" for k in range(int(min(max(label.max(), 0), 999)) + 1))
-    return label, known
+    return label, known or numbered_classes(label)
+
+
+def numbered_classes(label: npt.NDArray[Any]) -> tuple[str, ...]:
+    """Names for labels without names: ``class 0`` to the largest of them."""
+    if not label.size or not np.isfinite(label).all():
+        return ()
+    return tuple(f"class {k}" for k in range(int(min(max(label.max(), 0), 999)) + 1))
+
+
+def unnamed_labels(table: Table) -> npt.NDArray[Any] | None:
+    """The whole column of labels, where nothing in the file names them."""
+    if "classes" in table.meta or any(name.startswith("label_") and table.flat(name) for name in table.shapes):
+        return None
+    column = next((name for name in (*_LABELS, "pid") if table.flat(name)), None)
+    return None if column is None else np.asarray(table.fetch([column])[column])
 
 
 def _from_one_hot(columns: Mapping[str, npt.NDArray[Any]], names: Sequence[str]) -> npt.NDArray[np.int64] | None:

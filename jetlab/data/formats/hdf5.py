@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from jetlab.data.formats.arrays import structured_columns, structured_shapes
-from jetlab.data.formats.table import Column, Jagged, Shape, Table, check_size
+from jetlab.data.formats.table import Column, Jagged, Rows, Shape, Table, check_size
 from jetlab.errors import FileError
 
 __all__ = ["SIGNATURE", "open_hdf5"]
@@ -35,13 +35,13 @@ def open_hdf5(path: Path) -> Iterator[Table]:
             shapes |= found
             sets |= {column: (data, column if data.dtype.fields else None) for column in found}
 
-        def fetch(names: Sequence[str]) -> dict[str, Column]:
+        def load(names: Sequence[str], rows: Rows | None) -> dict[str, Column]:
             wanted = {sets[name][0].name: sets[name][0] for name in names}
-            check_size(sum(data.size * data.dtype.itemsize for data in wanted.values()), path.stat().st_size)
-            read = {place: _read(data) for place, data in wanted.items()}
+            check_size(sum(_unpacked_size(data, rows) for data in wanted.values()), path.stat().st_size)
+            read = {place: _read(data, rows) for place, data in wanted.items()}
             return {name: structured_columns(read[sets[name][0].name], sets[name][1]) for name in names}
 
-        yield Table(str(path), "HDF5", shapes, fetch, {}, other)
+        yield Table(str(path), "HDF5", shapes, load, {}, other)
 
 
 def _datasets(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -81,12 +81,18 @@ def _shapes(name: str, data: Any) -> dict[str, Shape]:
     return structured_shapes(name, data.dtype, data.shape)
 
 
-def _read(data: Any) -> Any:
+def _unpacked_size(data: Any, rows: Rows | None) -> int:
+    count = data.shape[0] if rows is None else rows[1] - rows[0]
+    return count * int(np.prod(data.shape[1:], dtype=object)) * data.dtype.itemsize
+
+
+def _read(data: Any, rows: Rows | None) -> Any:
     import h5py
 
+    chosen = slice(None) if rows is None else slice(*rows)
     inner = h5py.check_vlen_dtype(data.dtype)
     if inner is None:
-        return data[()]
-    rows = list(data[()])
-    offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
-    return Jagged(offsets, np.concatenate(rows) if rows else np.empty(0, inner))
+        return data[chosen]
+    lists = list(data[chosen])
+    offsets = np.concatenate([[0], np.cumsum([len(values) for values in lists])]).astype(np.int64)
+    return Jagged(offsets, np.concatenate(lists) if lists else np.empty(0, inner))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jetlab.data.formats.table import Column, Jagged, Shape, Table, check_size
+from jetlab.data.formats.table import Column, Jagged, Rows, Shape, Table, check_size
 from jetlab.errors import InvalidJetsError
 
 __all__ = ["SIGNATURE", "open_parquet", "save_parquet"]
@@ -34,14 +34,14 @@ def open_parquet(path: Path) -> Iterator[Table]:
         top_of = {name: top for top, part in tops.items() for name, _ in part}
         n = file.metadata.num_rows
 
-        def fetch(names: Sequence[str]) -> dict[str, Column]:
+        def load(names: Sequence[str], rows: Rows | None) -> dict[str, Column]:
             wanted = list(dict.fromkeys(top_of[name] for name in names))
-            read = _read(file, wanted, path.stat().st_size)
+            read = _read(file, wanted, path.stat().st_size, rows or (0, n))
             return {name: _column(read.column(top_of[name]).combine_chunks(), name) for name in names}
 
         meta = json.loads((file.schema_arrow.metadata or {}).get(_META_KEY, b"{}"))
         shapes: dict[str, Shape] = {name: (n, *shape) for part in tops.values() for name, shape in part}
-        yield Table(str(path), "Parquet", shapes, fetch, meta, [top for top, part in tops.items() if not part])
+        yield Table(str(path), "Parquet", shapes, load, meta, [top for top, part in tops.items() if not part])
 
 
 def save_parquet(path: Path, columns: Mapping[str, Column], meta: Mapping[str, Any]) -> None:
@@ -79,19 +79,34 @@ def _repeats(values: npt.NDArray[Any]) -> bool:
     return values.dtype.kind != "f" or len(np.unique(values)) < _WORTH_A_DICTIONARY
 
 
-def _read(file: Any, columns: Sequence[str], stored: int) -> Any:
-    """Read columns a batch of rows at a time, so that one can stop when they grow too large.
+def _read(file: Any, columns: Sequence[str], stored: int, rows: Rows) -> Any:
+    """Read a range of rows a batch at a time, so that one can stop when they grow too large.
 
     The footer of the file also tells the sizes, but asking for them ends the process where the footer is damaged.
     """
     import pyarrow as pa
 
-    batches, unpacked = [], 0
-    for batch in file.iter_batches(batch_size=_ROWS_IN_A_BATCH, columns=list(columns)):
-        batches.append(batch)
-        unpacked += batch.nbytes
-        check_size(unpacked, stored)
-    return pa.Table.from_batches(batches)
+    groups, skipped = _row_groups(file, rows)
+    first, last = rows[0] - skipped, rows[1] - skipped
+    batches, unpacked, done = [], 0, 0
+    for batch in file.iter_batches(batch_size=_ROWS_IN_A_BATCH, row_groups=groups, columns=list(columns)):
+        wanted = batch.slice(max(0, first - done), max(0, min(last - done, len(batch)) - max(0, first - done)))
+        done += len(batch)
+        if len(wanted):
+            batches.append(wanted)
+            unpacked += wanted.nbytes
+            check_size(unpacked, stored)
+        if done >= last:
+            break
+    return pa.Table.from_batches(batches, pa.schema([file.schema_arrow.field(name) for name in columns]))
+
+
+def _row_groups(file: Any, rows: Rows) -> tuple[list[int], int]:
+    """The row groups that hold these rows, and the number of rows before them."""
+    ends = np.cumsum([file.metadata.row_group(k).num_rows for k in range(file.metadata.num_row_groups)])
+    first, last = np.searchsorted(ends, rows[0], side="right"), np.searchsorted(ends, rows[1], side="left")
+    groups = range(int(first), min(int(last) + 1, len(ends)))
+    return list(groups), int(ends[first - 1]) if first else 0
 
 
 def _fields(name: str, kind: Any) -> list[tuple[str, Shape]]:

@@ -2,20 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jetlab.data.formats import arrays, columns, compact, hdf5, jetclass, jetclass2, jetnet, parquet, root
+from jetlab.data.formats import (
+    arrays,
+    aspen,
+    atlas,
+    columns,
+    compact,
+    hdf5,
+    jetclass,
+    jetclass2,
+    jetnet,
+    mod,
+    nanoaod,
+    omnilearn,
+    parquet,
+    quarkgluon,
+    root,
+    toptagging,
+)
 from jetlab.data.formats.table import Table, guarded
 from jetlab.errors import FileError, InvalidJetsError
 from jetlab.jets import Jets
 
-__all__ = ["LAYOUTS", "Layout", "Recognised", "jets_of", "read_jets", "recognise", "signature_of"]
+__all__ = [
+    "LAYOUTS",
+    "JetFile",
+    "Layout",
+    "Recognised",
+    "jets_of",
+    "open_jets",
+    "read_jets",
+    "recognise",
+    "signature_of",
+]
 
 
 @dataclass(frozen=True)
@@ -36,6 +64,8 @@ class Layout:
         Turns a table into `Jets`.
     notes : tuple of str
         What reading converts, always.
+    in_parts : bool
+        Whether some of the rows can be read alone.
     """
 
     name: str
@@ -44,6 +74,7 @@ class Layout:
     count: Callable[[Table], int]
     read: Callable[[Table], Jets]
     notes: tuple[str, ...] = ()
+    in_parts: bool = True
 
 
 LAYOUTS = (
@@ -77,6 +108,70 @@ LAYOUTS = (
         jetnet.count,
         jetnet.read,
         ("pT relative to the jet is multiplied by the jet pT", "jets are put at phi = 0", "the file carries no labels"),
+    ),
+    Layout(
+        "top tagging",
+        "E_0, PX_0, PY_0, PZ_0, ... and is_signal_new, as columns or in pandas blocks (Top Tagging Reference)",
+        toptagging.matches,
+        toptagging.count,
+        toptagging.read,
+        ("the columns truthE, ... are the generated top quark, not the jet",),
+    ),
+    Layout(
+        "quark/gluon",
+        "X (n, P, 4) and y (n,) (EnergyFlow quark/gluon)",
+        quarkgluon.matches,
+        quarkgluon.count,
+        quarkgluon.read,
+        ("rapidities became pseudorapidities, with masses by PDG code",),
+    ),
+    Layout(
+        "ATLAS top tagging",
+        "fjet_clus_pt, fjet_clus_eta, fjet_clus_phi, fjet_clus_E in MeV (ATLAS top tagging)",
+        atlas.matches,
+        atlas.count,
+        atlas.read,
+        ("MeV became GeV",),
+    ),
+    Layout(
+        "Aspen",
+        "PFCands (n, 150, 11) and jet_kinematics (n, 4) (Aspen Open Jets)",
+        aspen.matches,
+        aspen.count,
+        aspen.read,
+        ("candidates are not scaled by their PUPPI weights",),
+    ),
+    Layout(
+        "NanoAOD",
+        "FatJet_pt, FatJetPFCand_jetIdx, FatJetPFCand_pfCandIdx and PFCand_pt, ... (CMS NanoAOD, PFNano)",
+        nanoaod.matches,
+        nanoaod.count,
+        nanoaod.read,
+        ("impact parameters in cm became mm", "candidates are not scaled by PUPPI weights or jet energy corrections"),
+        in_parts=False,
+    ),
+    Layout(
+        "MOD",
+        "pfcs (m, 6), pfcs_index and jets_f (CMS 2011A in the MOD format)",
+        mod.matches,
+        mod.count,
+        mod.read,
+        ("rapidities became pseudorapidities",),
+        in_parts=False,
+    ),
+    Layout(
+        "OmniLearn",
+        "data (n, P, 7 or 13) and jet (n, 4) (OmniLearn)",
+        omnilearn.matches_omnilearn,
+        omnilearn.count,
+        omnilearn.read_omnilearn,
+    ),
+    Layout(
+        "OmniLearned",
+        "data (n, P, 4 or more) and pid (n,) (OmniLearned)",
+        omnilearn.matches_omnilearned,
+        omnilearn.count,
+        omnilearn.read_omnilearned,
     ),
     Layout(
         "columns",
@@ -175,6 +270,62 @@ def recognise(path: str | Path) -> Recognised:
         )
 
 
+class JetFile:
+    """An open file of jets, any part of which can be read; from `open_jets`."""
+
+    def __init__(self, path: Path, table: Table, layout: Layout) -> None:
+        self.path, self.layout = path, layout
+        self._table, self._n = table, layout.count(table)
+
+    def __len__(self) -> int:
+        return self._n
+
+    def read(self, start: int = 0, stop: int | None = None) -> Jets:
+        """Read and check jets `start` to `stop` (all, if not given); errors as for `read_jets`."""
+        stop = self._n if stop is None else stop
+        whole = (start, stop) == (0, self._n)
+        if not (whole or self.layout.in_parts):
+            return self.read()[start:stop]
+        table = self._table if whole else self._part(start, stop)
+        with guarded(str(self.path), "read"):
+            jets = self.layout.read(table)
+            notes = [*self.layout.notes, *jets.meta.get("notes", ()), *_peculiarities(jets, whole=whole)]
+        meta = {"source": self.path.name} | jets.meta | {"file": self.path.name, "layout": self.layout.name}
+        return jets.with_meta(**(meta | {"notes": notes}))
+
+    def _part(self, start: int, stop: int) -> Table:
+        part = self._table.part(start, stop, n=self._n)
+        return replace(part, meta={**part.meta, "classes": self._classes}) if self._classes else part
+
+    @cached_property
+    def _classes(self) -> tuple[str, ...]:
+        """Names of unnamed labels, which a part alone may not show."""
+        label = columns.unnamed_labels(self._table)
+        return () if label is None else columns.numbered_classes(label)
+
+
+@contextmanager
+def open_jets(path: str | Path) -> Iterator[JetFile]:
+    """Open a file of jets, to read it in parts.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file of any format that JetLab reads, with any name.
+
+    Raises
+    ------
+    FileError
+        If it is no such file, damaged, or has unknown columns.
+    """
+    path = Path(path)
+    with ExitStack() as stack:
+        with guarded(str(path), "read"):
+            table = stack.enter_context(_container(path)(path))
+            layout = _layout(table)
+        yield JetFile(path, table, layout)
+
+
 def read_jets(path: str | Path) -> Jets:
     """Read and check all jets of one file.
 
@@ -195,13 +346,8 @@ def read_jets(path: str | Path) -> Jets:
     InvalidJetsError, UnitsError
         If the numbers are not those of jets in GeV; the message names file, jet and column.
     """
-    path = Path(path)
-    with guarded(str(path), "read"), _container(path)(path) as table:
-        layout = _layout(table)
-        jets = layout.read(table)
-        notes = [*layout.notes, *jets.meta.get("notes", ()), *_peculiarities(jets)]
-    meta = {"source": path.name} | jets.meta | {"file": path.name, "layout": layout.name, "notes": notes}
-    return jets.with_meta(**meta)
+    with open_jets(path) as file:
+        return file.read()
 
 
 def jets_of(given: Mapping[str, Any] | Any) -> Jets:
@@ -278,13 +424,13 @@ def _layout(table: Table) -> Layout:
     return layout
 
 
-def _peculiarities(jets: Jets) -> list[str]:
+def _peculiarities(jets: Jets, *, whole: bool) -> list[str]:
     """What a user should know about the jets, though nothing is wrong with them."""
     empty, many = int((jets.multiplicity == 0).sum()), int((jets.multiplicity > _MANY).sum())
     notes = [f"{empty} jets have no constituents"] if empty else []
     if many:
         notes.append(f"{many} jets have more than {_MANY} constituents, up to {int(np.max(jets.multiplicity))}")
-    if empty == len(jets):
+    if whole and empty == len(jets):
         msg = f"none of the {len(jets)} jets has a constituent"
         raise InvalidJetsError(msg)
     return notes

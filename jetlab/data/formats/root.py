@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from jetlab.data.formats.table import Column, Jagged, Shape, Table, check_size, jagged_of
+from jetlab.data.formats.table import Column, Jagged, Rows, Shape, Table, check_size, jagged_of
 from jetlab.errors import FileError
 
 __all__ = ["SIGNATURE", "open_root", "save_root"]
@@ -38,15 +38,17 @@ def open_root(path: Path) -> Iterator[Table]:
         tree = file[chosen]
         shapes, other = _shapes(tree)
 
-        def fetch(names: Sequence[str]) -> dict[str, Column]:
-            check_size(sum(_unpacked_size(tree, name) for name in names), path.stat().st_size)
-            arrays = tree.arrays(list(names), library="ak")
+        def load(names: Sequence[str], rows: Rows | None) -> dict[str, Column]:
+            first, last = rows or (0, tree.num_entries)
+            share = (last - first) / max(1, tree.num_entries)
+            check_size(int(share * sum(_unpacked_size(tree, name) for name in names)), path.stat().st_size)
+            arrays = tree.arrays(list(names), library="ak", entry_start=first, entry_stop=last)
             return {
                 name: jagged_of(arrays[name], name) if None in shapes[name] else np.asarray(arrays[name])
                 for name in names
             }
 
-        yield Table(str(path), f"ROOT, tree {chosen!r}", shapes, fetch, meta, other)
+        yield Table(str(path), f"ROOT, tree {chosen!r}", shapes, load, meta, other)
 
 
 def save_root(path: Path, columns: Mapping[str, Column], meta: Mapping[str, Any]) -> None:

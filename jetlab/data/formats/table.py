@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +12,10 @@ import numpy.typing as npt
 
 from jetlab.errors import FileError, InvalidJetsError, JetLabError
 
-__all__ = ["Jagged", "Shape", "Table", "check_size", "guarded", "jagged_of"]
+__all__ = ["Column", "Jagged", "Rows", "Shape", "Table", "check_size", "cut", "guarded", "jagged_of"]
+
+Rows = tuple[int, int]
+"""First row, and the one after the last."""
 
 Shape = tuple[int | None, ...]
 """Shape of a column, with None for the jagged axis: ``(n,)``, ``(n, None)``, ``(n, P)`` or ``(n, P, F)``."""
@@ -31,6 +34,17 @@ class Jagged(NamedTuple):
 Column = Jagged | npt.NDArray[Any]
 
 
+def cut(column: Column, rows: Rows | None) -> Column:
+    """Some rows of a column in memory."""
+    if rows is None:
+        return column
+    first, last = rows
+    if not isinstance(column, Jagged):
+        return column[first:last]
+    offsets = column.offsets[first : last + 1]
+    return Jagged(offsets - offsets[0], column.values[offsets[0] : offsets[-1]])
+
+
 @dataclass(frozen=True)
 class Table:
     """Named columns of an open file, read when asked for.
@@ -43,8 +57,9 @@ class Table:
         How they are stored, such as ``"Parquet"``.
     shapes : mapping of str to tuple
         Shape of each numeric column; see `Shape`.
-    fetch : callable
-        Gets column names, gives the columns: arrays, or `Jagged` where the shape has None.
+    load : callable
+        Gets column names and a range of rows (or None for all), gives the columns: arrays, or `Jagged` where the shape
+        has None. Use `fetch`.
     meta : mapping
         What JetLab wrote beside the columns; empty for files of others.
     other : sequence of str
@@ -54,9 +69,52 @@ class Table:
     name: str
     kind: str
     shapes: Mapping[str, Shape]
-    fetch: Callable[[Sequence[str]], dict[str, Column]]
+    load: Callable[[Sequence[str], Rows | None], dict[str, Column]]
     meta: Mapping[str, Any] = field(default_factory=dict)
     other: Sequence[str] = ()
+
+    def fetch(self, names: Sequence[str]) -> dict[str, Column]:
+        """Read these columns."""
+        return self.load(names, None)
+
+    def part(self, start: int, stop: int, *, n: int) -> Table:
+        """The same columns of some jets only; columns that do not have one row a jet are left out.
+
+        Parameters
+        ----------
+        start, stop : int
+            Range of the jets.
+        n : int
+            Number of jets in the whole table.
+        """
+        if "offsets" in self.shapes:
+            return self._part_beside_offsets(start, stop, n=n)
+        shapes = {name: (stop - start, *shape[1:]) for name, shape in self.shapes.items() if shape[0] == n}
+
+        def load(names: Sequence[str], rows: Rows | None) -> dict[str, Column]:
+            first, last = rows or (0, stop - start)
+            return self.load(names, (start + first, start + last))
+
+        return replace(self, shapes=shapes, load=load)
+
+    def _part_beside_offsets(self, start: int, stop: int, *, n: int) -> Table:
+        offsets = np.asarray(self.load(["offsets"], (start, stop + 1))["offsets"]).astype(np.int64)
+        first, last = int(offsets[0]), int(offsets[-1])
+        total = int(np.asarray(self.load(["offsets"], (n, n + 1))["offsets"])[0])
+        of_jets = {name for name, shape in self.shapes.items() if shape[0] == n and name != "offsets"}
+        of_constituents = {name for name, shape in self.shapes.items() if shape[0] == total} - of_jets - {"offsets"}
+        lengths = {"offsets": len(offsets)} | dict.fromkeys(of_jets, stop - start)
+        lengths |= dict.fromkeys(of_constituents, last - first)
+
+        def load(names: Sequence[str], rows: Rows | None) -> dict[str, Column]:
+            assert rows is None
+            held: dict[str, Column] = {"offsets": offsets - first} if "offsets" in names else {}
+            for chosen, place in ((of_jets, (start, stop)), (of_constituents, (first, last))):
+                wanted = [name for name in names if name in chosen]
+                held |= self.load(wanted, place) if wanted else {}
+            return {name: held[name] for name in names}
+
+        return replace(self, shapes={name: (k, *self.shapes[name][1:]) for name, k in lengths.items()}, load=load)
 
     def flat(self, name: str) -> bool:
         """Whether there is a column of this name with one value a row."""

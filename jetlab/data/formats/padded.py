@@ -1,0 +1,32 @@
+"""Arrays padded to ``(n, P, F)``: the real constituents of them, flat with offsets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["from_rapidity", "unpadded"]
+
+
+def unpadded(
+    array: npt.NDArray[Any], real: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Offsets ``(n + 1,)`` and rows ``(m, F)`` of the real constituents.
+
+    Parameters
+    ----------
+    array : ndarray, shape (n, P, F)
+    real : ndarray of bool, shape (n, P)
+    """
+    offsets = np.concatenate([[0], np.cumsum(real.sum(axis=1))]).astype(np.int64)
+    return offsets, array[real].astype(np.float64)
+
+
+def from_rapidity(
+    pt: npt.NDArray[np.float64], rapidity: npt.NDArray[np.float64], mass: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Pseudorapidities from rapidities y: ``sinh(eta) = sqrt(1 + m^2 / pT^2) sinh(y)``; any shape."""
+    ratio = np.divide(mass, pt, out=np.zeros_like(pt), where=pt > 0)
+    return np.arcsinh(np.sqrt(1 + ratio**2) * np.sinh(rapidity))

@@ -1,0 +1,214 @@
+"""Jets from more files than fit into memory: read piece by piece, mixed in a buffer, shared out among readers.
+
+One epoch visits the pieces of all files in an order that is a pure function of seed and epoch. The pieces are dealt to
+the readers (ranks times loader workers), so that each jet goes to exactly one; each reader takes as many pieces as fit
+into its buffer, mixes their jets and cuts batches. Where it stands is two numbers, so that it can go on in mid-epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jetlab.data.formats import JetFile, open_jets
+from jetlab.data.select import Selection, Where
+from jetlab.data.sources import files_of
+from jetlab.errors import JetLabError
+from jetlab.jets import Jets, concatenate
+
+__all__ = ["JetStream", "Piece", "stream_jets"]
+
+PIECE = 2_000
+"""Jets that are read at once."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Jets `start` to `stop` of a file."""
+
+    path: Path
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+def stream_jets(
+    source: str | Path | Sequence[str | Path],
+    *,
+    batch_size: int = 1_000,
+    classes: str | Sequence[str] | None = None,
+    split: str | None = None,
+    where: Where | None = None,
+    shuffle: bool = True,
+    buffer: int = 50_000,
+    seed: int = 0,
+    epoch: int = 0,
+    rank: int = 0,
+    ranks: int = 1,
+    position: dict[str, int] | None = None,
+) -> JetStream:
+    """Go through jets batch by batch, with memory that does not grow with their number.
+
+    Parameters
+    ----------
+    source : str, Path, or sequence of these
+        Files, folders, patterns with ``*``, or the name of a data set, as for `jetlab.load_jets`.
+    batch_size : int
+        Most jets in a batch.
+    classes, split
+        As for `jetlab.load_jets`.
+    where : mapping or callable, optional
+        Conditions, see `jetlab.data.select.where_mask`.
+    shuffle : bool
+        Visit the pieces of the files in random order and mix the jets in a buffer; False keeps the order of the files.
+    buffer : int
+        Jets held at once and mixed with each other; more mixes better and takes more memory.
+    seed, epoch : int
+        The same pair always gives the same batches.
+    rank, ranks : int
+        This reader's number among several that share the jets without overlap, such as processes of a distributed
+        training. Workers of a `torch.utils.data.DataLoader` share them further by themselves.
+    position : dict, optional
+        `JetStream.position` of an interrupted stream with the same arguments, to go on after its last batch.
+
+    Returns
+    -------
+    JetStream
+        Iterate over it once for the batches.
+
+    Raises
+    ------
+    FileError
+        If a file is missing, damaged or of no known layout.
+    JetLabError
+        If a number makes no sense.
+
+    Examples
+    --------
+    >>> for jets in stream_jets("sample", classes=["QCD", "Tbqq"], where={"pt": (500, 600)}):
+    ...     print(jets.mass.mean())
+    """
+    for name, value, least in (("batch_size", batch_size, 1), ("buffer", buffer, 1), ("epoch", epoch, 0)):
+        if value < least:
+            msg = f"{name} is {value}, expected {least} or more"
+            raise JetLabError(msg)
+    if not 0 <= rank < ranks:
+        msg = f"rank is {rank} of {ranks}, expected 0 to {ranks - 1}"
+        raise JetLabError(msg)
+    return JetStream(
+        files_of(source),
+        Selection.made(classes, split, where),
+        batch_size=batch_size,
+        shuffle=shuffle,
+        buffer=buffer,
+        seed=seed,
+        epoch=epoch,
+        reader=(rank, ranks),
+        position=position,
+    )
+
+
+class JetStream:
+    """Batches of jets, from `stream_jets`.
+
+    Attributes
+    ----------
+    position : dict
+        ``{"block": int, "batch": int}``: the block and the batch in it that come next. JSON-safe.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[Path],
+        selection: Selection,
+        *,
+        batch_size: int,
+        shuffle: bool,
+        buffer: int,
+        seed: int,
+        epoch: int,
+        reader: tuple[int, int],
+        position: dict[str, int] | None,
+    ) -> None:
+        self._pieces = _pieces(files, size=min(PIECE, buffer))
+        self._selection, self._batch_size, self._shuffle, self._buffer = selection, batch_size, shuffle, buffer
+        self._seed, self._epoch, self._reader = seed, epoch, reader
+        self.position = {"block": 0, "batch": 0} if position is None else dict(position)
+
+    def __len__(self) -> int:
+        """Number of jets in the files, before anything is selected."""
+        return sum(map(len, self._pieces))
+
+    def __iter__(self) -> Iterator[Jets]:
+        worker, workers = _worker()
+        blocks = self._blocks(worker, workers)
+        with ExitStack() as stack:
+            opened: dict[Path, JetFile] = {}
+            while self.position["block"] < len(blocks):
+                number = self.position["block"]
+                jets = self._selected(blocks[number], opened, stack)
+                mixing = np.random.default_rng((self._seed, self._epoch, self._reader[0], worker, number))
+                order = mixing.permutation(len(jets))
+                rows = order if self._shuffle else np.arange(len(jets))
+                batches = np.array_split(rows, -(-len(jets) // self._batch_size)) if len(jets) else []
+                for batch in batches[self.position["batch"] :]:
+                    self.position = {"block": number, "batch": self.position["batch"] + 1}
+                    yield jets[batch]
+                self.position = {"block": number + 1, "batch": 0}
+
+    def _blocks(self, worker: int, workers: int) -> list[list[Piece]]:
+        """Pieces of this worker of this rank, grouped so that a group fits into the buffer."""
+        rank, ranks = self._reader
+        order = np.random.default_rng((self._seed, self._epoch)).permutation(len(self._pieces))
+        mine = (order if self._shuffle else np.arange(len(self._pieces)))[rank::ranks][worker::workers]
+        blocks: list[list[Piece]] = []
+        held = self._buffer
+        for piece in (self._pieces[i] for i in mine):
+            if held + len(piece) > self._buffer:
+                blocks.append([])
+                held = 0
+            blocks[-1].append(piece)
+            held += len(piece)
+        return blocks
+
+    def _selected(self, block: Sequence[Piece], opened: dict[Path, JetFile], stack: ExitStack) -> Jets:
+        parts = []
+        for piece in block:
+            if piece.path not in opened:
+                if len(opened) >= _OPEN_AT_ONCE:
+                    opened.clear()
+                    stack.close()
+                opened[piece.path] = stack.enter_context(open_jets(piece.path))
+            parts.append(self._selection.of(opened[piece.path].read(piece.start, piece.stop)))
+        return concatenate(parts)
+
+
+_OPEN_AT_ONCE = 32
+
+
+def _pieces(files: Sequence[Path], *, size: int) -> list[Piece]:
+    pieces = []
+    for path in files:
+        with open_jets(path) as file:
+            n = len(file)
+        pieces += [Piece(path, start, min(start + size, n)) for start in range(0, n, size)]
+    return pieces
+
+
+def _worker() -> tuple[int, int]:
+    """Number of this process among the workers of a `DataLoader`, and their number; 0 of 1 outside of one."""
+    import sys
+
+    if "torch" not in sys.modules:  # torch has been imported wherever there is a DataLoader
+        return 0, 1
+    from torch.utils.data import get_worker_info
+
+    info: Any = get_worker_info()
+    return (0, 1) if info is None else (info.id, info.num_workers)
