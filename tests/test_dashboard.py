@@ -73,6 +73,7 @@ def session():
 def dashboard():
     dashboard = CompareDashboard(query=FEW_QUERY, shared=ToyLibrary(shipped=True))
     wait_for(lambda: settled(dashboard.session))
+    dashboard.session._worker._pool.submit(int).result()  # what was delivered last has been shown
     yield dashboard
     dashboard.session.close()
 

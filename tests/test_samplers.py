@@ -68,7 +68,8 @@ def test_samples_follow_the_model() -> None:
     first = np.bincount([codes[0] for codes in drawn], minlength=16) / n
     caches, progress = model.generator.gpt.caches(1), Progress.none(1, torch.device("cpu"))
     with torch.no_grad():
-        logits = model.generator.step(torch.tensor([model.vocabulary.start]), progress, asked[:1], caches)
+        vectors = model.generator.code_vectors()
+        logits = model.generator.step(torch.tensor([model.vocabulary.start]), progress, asked[:1], caches, vectors)
     expected = logits[0, : model.vocabulary.codes].softmax(-1).numpy()
     assert np.abs(first - expected).max() < 5 * np.sqrt(expected.max() / n)
 

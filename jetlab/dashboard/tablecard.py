@@ -21,7 +21,7 @@ __all__ = ["TableCard", "distances"]
 
 _HEAD, _ROW = 46, 30  # pixels
 _NUMBERS = {"w1": "W₁", "floor": "Truth vs truth", "multiple": "× floor", "z": "z", "ks": "KS", "ks_p": "p"}
-_WIDTHS = {"title": "21%", "w1": "21%", "floor": "20%", "multiple": "12%", "z": "9%", "ks": "7%", "ks_p": "10%"}
+_WIDTHS = {"title": "19%", "w1": "20%", "floor": "19%", "multiple": "12%", "z": "9%", "ks": "10%", "ks_p": "11%"}
 _COPIES: dict[Literal["markdown", "latex"], str] = {"markdown": "Markdown", "latex": "LaTeX"}
 
 

@@ -56,6 +56,12 @@ def wait_until_generated(page, n: int) -> None:
     wait_until_measured(page)
 
 
+def wait_for_verdicts(page, n: int) -> None:
+    from playwright.sync_api import expect
+
+    expect(page.locator(f".tile{VERDICTS}")).to_have_count(n, timeout=60_000)
+
+
 def plot_title(page) -> str:
     return page.locator("#jl-plot h3").inner_text()
 
@@ -193,7 +199,7 @@ def test_generate_shows_progress_partial_results_and_the_verdict(page, toy_serve
     generate(page, 200)
     page.get_by_text(re.compile(r"of 200 · \d+ jets/s · .* left")).wait_for()
     page.locator(".verdict", has_text="still generating").wait_for()
-    assert page.locator(f".tile{VERDICTS}").count() == 3
+    wait_for_verdicts(page, 3)
     wait_until_generated(page, 200)
     assert page.locator(".notice").count() == 0
     assert re.match(r"\d of 3 observables agree", page.locator(".verdict").inner_text())
@@ -348,10 +354,11 @@ def test_the_bundled_model_generates_jets_that_are_compared(page, context):
     if zoo.list_models().empty:
         reason = "no model is bundled"
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    page.set_default_timeout(120_000)  # a server that has measured nothing yet
     with serving(ROOT / "dashboards" / "compare.py") as server:
         visit(page, server, "jet_classes=Tbqq", app="compare")
         generate(page, 100)
         wait_until_generated(page, 100)
-        assert page.locator(f".tile{VERDICTS}").count() == 13
+        wait_for_verdicts(page, 13)
         assert context.outside == []
         assert colours(page.screenshot()) > 50
