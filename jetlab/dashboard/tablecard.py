@@ -21,7 +21,7 @@ __all__ = ["TableCard", "distances"]
 
 _HEAD, _ROW = 46, 30  # pixels
 _NUMBERS = {"w1": "W₁", "floor": "Truth vs truth", "multiple": "× floor", "z": "z", "ks": "KS", "ks_p": "p"}
-_WIDTHS = {"title": "19%", "w1": "20%", "floor": "19%", "multiple": "12%", "z": "9%", "ks": "10%", "ks_p": "11%"}
+_WIDTHS = {"title": "19%", "w1": "22%", "floor": "22%", "multiple": "11%", "z": "9%", "ks": "8%", "ks_p": "9%"}
 _COPIES: dict[Literal["markdown", "latex"], str] = {"markdown": "Markdown", "latex": "LaTeX"}
 
 
@@ -46,12 +46,14 @@ class TableCard:
             stylesheets=[(STATIC / "table.css").read_text(encoding="utf-8")], height=_HEAD, **WIDE,
         )  # fmt: skip
         self._copies = {
-            kind: CopyButton(label=f"Copy {word}", margin=(0, 0, 0, 6), css_classes=[f"jl-copy-{kind}"])
+            kind: CopyButton(
+                label=word, tip=f"Copy the table as {word}", margin=(0, 0, 0, 6), css_classes=[f"jl-copy-{kind}"]
+            )
             for kind, word in _COPIES.items()
         }
-        self._distances = download("Table CSV", "jetlab-distances.csv", self._csv(export.table_csv), css="jl-csv")
+        self._distances = download("CSV", "jetlab-distances.csv", self._csv(export.table_csv), css="jl-csv")
         self._histograms = download(
-            "Histograms CSV", "jetlab-histograms.csv", self._csv(export.histograms_csv), css="jl-histograms-csv"
+            "Bins CSV", "jetlab-histograms.csv", self._csv(export.histograms_csv), css="jl-histograms-csv"
         )
         head = pn.Row(
             html("<h3>Distances</h3>"), *self._copies.values(), self._distances, self._histograms, height=40, **WIDE
