@@ -31,22 +31,12 @@ def count(table: Table) -> int:
     return int(table.shapes[_CANDIDATES][0] or 0)
 
 
-def read(table: Table, *, puppi: bool = False) -> Jets:
-    """Read jets; the file's own pT and soft-drop mass are in ``info``.
-
-    Parameters
-    ----------
-    table : Table
-    puppi : bool
-        Multiply the momenta by the PUPPI weights and leave out candidates of weight 0.
-    """
+def read(table: Table) -> Jets:
+    """Read jets; the file's own pT and soft-drop mass are in ``info``."""
     held = table.fetch([_CANDIDATES, _JETS])
     array, jets = np.asarray(held[_CANDIDATES]), np.asarray(held[_JETS])
-    real = array[..., 3] > 0
-    offsets, rows = unpadded(array, real & (array[..., 10] > 0) if puppi else real)
+    offsets, rows = unpadded(array, array[..., 3] > 0)
     flat = dict(zip(_COLUMNS, rows.T, strict=True))
-    if puppi:
-        flat |= {name: flat[name] * flat["puppi"] for name in ("px", "py", "pz", "energy")}
     columns, notes = momenta(flat, {}, offsets)
     extra = {name: flat[name] for name in ("d0", "d0err", "dz", "dzerr")}
     extra |= {"charge": flat["charge"].astype(np.int8), "ptype": pdg.particle_types(flat["pid"])}
