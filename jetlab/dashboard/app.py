@@ -107,20 +107,20 @@ def _poster() -> Callable[[Callable[[], None]], None]:
     """Give a function that runs others in the thread of the present session, in order; at once if there is no server.
 
     They wait in a queue of their own, because Bokeh runs what is added to a young session in any order, and go through
-    the event loop, because what another thread adds to a document is lost if Panel happens to hold its events.
+    the event loop, because what another thread adds to a document is lost if Panel happens to hold its events. Each has
+    a turn of its own, so that one that fails does not take the others with it.
     """
     document = pn.state.curdoc
     if document is None or document.session_context is None:
         return lambda function: function()
     loop, waiting = IOLoop.current(), SimpleQueue[Callable[[], None]]()
 
-    def run_waiting() -> None:
-        while not waiting.empty():
-            waiting.get()()
+    def run_next() -> None:
+        waiting.get()()
 
     def schedule() -> None:
         with suppress(AttributeError):  # the session has ended, and its document has lost its callbacks
-            document.add_next_tick_callback(run_waiting)
+            document.add_next_tick_callback(run_next)
 
     def post(function: Callable[[], None]) -> None:
         waiting.put(function)

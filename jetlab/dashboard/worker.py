@@ -151,8 +151,6 @@ def _receive(pipe: IO[bytes] | None) -> tuple[Any, bool]:
 
 def _serve() -> None:
     """Answer calls until the parent closes the pipe."""
-    with contextlib.suppress(AttributeError):  # not on Windows
-        os.nice(5)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever libraries print must not get between the answers
     with contextlib.suppress(EOFError, KeyboardInterrupt, BrokenPipeError):

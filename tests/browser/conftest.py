@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -29,9 +30,10 @@ class Server:
             self.port = free.getsockname()[1]
         command = [sys.executable, "-m", "panel", "serve", *map(str, scripts), "--port", str(self.port)]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the server; an unread pipe would block it
         self._process = subprocess.Popen(
             [*command, "--address", "127.0.0.1", "--warm", "--liveness"], cwd=ROOT, env=environment,
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            stdout=subprocess.DEVNULL, stderr=self._log, text=True,
         )  # fmt: skip
 
     def url(self, app: str) -> str:
@@ -41,7 +43,7 @@ class Server:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if self._process.poll() is not None:
-                pytest.fail(f"the server ended: {self._process.communicate()[1]}")
+                pytest.fail(f"the server ended: {self.log()}")
             with contextlib.suppress(urllib.error.URLError, OSError):
                 urllib.request.urlopen(self.url("liveness"), timeout=5).close()
                 return
@@ -51,10 +53,15 @@ class Server:
     def end(self) -> None:
         self._process.terminate()
         try:
-            self._process.communicate(timeout=10)
+            self._process.wait(timeout=10)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.communicate()
+            self._process.wait()
+        self._log.close()
+
+    def log(self) -> str:
+        self._log.seek(0)
+        return self._log.read()
 
 
 @contextlib.contextmanager

@@ -16,11 +16,12 @@ from jetlab.data.simulate.detector import DETECTORS, energy_flow
 from jetlab.data.simulate.pythia import Events, generate_events, start_pythia
 from jetlab.data.simulate.recipes import RECIPES, Recipe
 from jetlab.data.simulate.truth import Matches, match_jets
+from jetlab.data.simulate.veto import early_veto
 from jetlab.errors import JetLabError
 from jetlab.jets import Jets, concatenate
 from jetlab.vocabulary import CLASSES
 
-__all__ = ["Chunk", "simulate_chunk"]
+__all__ = ["Chunk", "select_jets", "simulate_chunk"]
 
 _LARGEST_BATCH = 250
 _SMALLEST_BATCH = 20
@@ -78,16 +79,19 @@ def simulate_chunk(chunk: Chunk) -> Jets:
     """
     recipe = RECIPES[chunk.name]
     pythia_seed, detector_seed = chunk.random_seeds()
-    pythia = start_pythia(recipe.settings(chunk=chunk.number, mpi=chunk.mpi), seed=pythia_seed)
+    veto = early_veto(recipe.jets)
+    pythia = start_pythia(recipe.settings(chunk=chunk.number, mpi=chunk.mpi), seed=pythia_seed, hook=veto)
     rng = np.random.default_rng(detector_seed)
     parts: list[Jets] = []
     found = tried = 0
     while found < chunk.n:
         _check_patience(chunk, recipe, found=found, tried=tried)
         size = _batch_size(chunk.n - found, recipe.jets_per_event)
-        parts.append(_jets_of(generate_events(pythia, size), recipe, chunk.detector, rng))
-        found += len(parts[-1])
+        events = generate_events(pythia, size)
         tried += size
+        if len(events):
+            parts.append(_jets_of(events, recipe, chunk.detector, rng))
+            found += len(parts[-1])
     return concatenate(parts)[: chunk.n]
 
 
@@ -109,8 +113,27 @@ def _check_patience(chunk: Chunk, recipe: Recipe, *, found: int, tried: int) -> 
     raise JetLabError(msg)
 
 
-def _jets_of(events: Events, recipe: Recipe, detector: str | None, rng: np.random.Generator) -> Jets:
-    """Matched jets of one batch of events."""
+def select_jets(
+    events: Events, recipe: Recipe, detector: str | None, rng: np.random.Generator
+) -> tuple[Candidates, FoundJets, Matches]:
+    """Reconstruct a batch of events and find the jets that a recipe keeps.
+
+    Parameters
+    ----------
+    events : Events
+        What Pythia generated.
+    recipe : Recipe
+        Which jets are kept.
+    detector : str or None
+        As for `Chunk`.
+    rng : numpy.random.Generator
+        Random numbers of the detector.
+
+    Returns
+    -------
+    Candidates, FoundJets, Matches
+        All reconstructed particles, the jets, and what the jets are matched to.
+    """
     room = recipe.jets.abs_eta_max + _MARGIN * recipe.jets.radius
     particles = stable_particles(events, abs_eta_max=room + _SPREAD)
     candidates = _reconstructed(particles, detector, rng)
@@ -118,8 +141,13 @@ def _jets_of(events: Events, recipe: Recipe, detector: str | None, rng: np.rando
     jets = find_jets(candidates, len(events), recipe.jets)
     matches = match_jets(events, jets.event, jets.eta, jets.phi, radius=recipe.jets.radius)
     kept = np.isin(matches.code, recipe.codes)
-    kept_matches = Matches(matches.code[kept], matches.resonance[kept])
-    return _as_jets(candidates, jets[kept], recipe, _truth_columns(events, kept_matches))
+    return candidates, jets[kept], Matches(matches.code[kept], matches.resonance[kept])
+
+
+def _jets_of(events: Events, recipe: Recipe, detector: str | None, rng: np.random.Generator) -> Jets:
+    """Matched jets of one batch of events."""
+    candidates, jets, matches = select_jets(events, recipe, detector, rng)
+    return _as_jets(candidates, jets, recipe, _truth_columns(events, matches))
 
 
 def _reconstructed(particles: StableParticles, detector: str | None, rng: np.random.Generator) -> Candidates:

@@ -80,7 +80,7 @@ def pythia_version() -> str:
     return metadata.version("pythia8mc")
 
 
-def start_pythia(settings: Sequence[str], *, seed: int) -> Any:
+def start_pythia(settings: Sequence[str], *, seed: int, hook: Any = None) -> Any:
     """Start a silent Pythia with these settings.
 
     Parameters
@@ -89,6 +89,8 @@ def start_pythia(settings: Sequence[str], *, seed: int) -> Any:
         Pythia settings, one ``name = value`` each.
     seed : int
         Seed of its random numbers; reduced to the range Pythia takes.
+    hook : UserHooks, optional
+        What takes part in the generation, such as `jetlab.data.simulate.veto.early_veto`. The caller holds it.
 
     Raises
     ------
@@ -101,6 +103,8 @@ def start_pythia(settings: Sequence[str], *, seed: int) -> Any:
         if not pythia.readString(setting):
             msg = f"Pythia {pythia_version()} does not know the setting {setting!r}"
             raise JetLabError(msg)
+    if hook is not None:
+        pythia.setUserHooksPtr(hook)
     if not pythia.init():
         msg = f"Pythia {pythia_version()} could not start with the settings {'; '.join(settings)}"
         raise JetLabError(msg)
@@ -108,7 +112,7 @@ def start_pythia(settings: Sequence[str], *, seed: int) -> Any:
 
 
 def generate_events(pythia: Any, n: int) -> Events:
-    """Generate up to `n` events; the few that Pythia gives up on are left out.
+    """Generate up to `n` events; those that end early are left out.
 
     Parameters
     ----------
@@ -117,7 +121,12 @@ def generate_events(pythia: Any, n: int) -> Events:
     n : int
         Number of events to try.
     """
-    rows = pythia.nextBatch(n, errorMode="skip").prt
+    events = pythia.nextBatch(n, errorMode="skip")
+    if not len(events):  # then they have no columns either
+        none = np.zeros(0)
+        whole = none.astype(np.int32)
+        return Events(np.zeros(1, dtype=np.int64), *[whole] * 5, *[none] * 7)
+    rows = events.prt
     counts = ak.to_numpy(ak.num(rows, axis=1))
     flat = ak.flatten(rows, axis=1)
     vertex = ak.fill_none(flat.vProd, ak.Record({"px": 0.0, "py": 0.0, "pz": 0.0, "e": 0.0}))

@@ -91,6 +91,8 @@ class Recipe:
             "PDF:pSet = 13",
             f"PhaseSpace:pTHatMin = {self.pt_hat_min:g}",
             f"PhaseSpace:pTHatMax = {self.pt_hat_max:g}",
+            "Check:abortIfVeto = on",
+            "Check:event = off",
         )
         underlying = () if mpi else ("PartonLevel:MPI = off",)
         process = self.conjugate if self.conjugate and chunk % 2 else self.process

@@ -18,6 +18,7 @@ from jetlab.data.simulate.detector import DETECTORS
 from jetlab.data.simulate.parts import open_parts, part_path, read_part, write_part
 from jetlab.data.simulate.pythia import pythia_version, require_pythia
 from jetlab.data.simulate.recipes import RECIPES
+from jetlab.data.simulate.veto import MARGINS
 from jetlab.data.simulate.workers import available_cores, run_tasks
 from jetlab.errors import FileError, JetLabError
 from jetlab.jets import Jets, concatenate
@@ -250,6 +251,7 @@ def provenance(names: Sequence[str], *, seed: int, mpi: bool, detector: str | No
         "detector": detector,
         "sqrt_s_gev": first.sqrt_s,
         "jet": {"algorithm": "anti-kT", **asdict(first.jets)},
+        "early_veto": MARGINS,
         "settings": {name: list(RECIPES[name].settings(mpi=mpi)) for name in names},
     }
 
