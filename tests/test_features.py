@@ -1,13 +1,38 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from jetlab.errors import InvalidJetsError, UnitsError
-from jetlab.features import OMNIJET_RECIPE, Recipe
+from jetlab.features import JETCLASS_COLUMNS, JETCLASS_JET_COLUMNS, JETCLASS_RECIPES, OMNIJET_RECIPE, Recipe
 from jetlab.jets import Jets, wrap_phi
+from jetlab.vocabulary import PARTICLE_TYPES
 
 from .toys import toy_jets
+
+PARITY = next(
+    (p / "shared" / "parity" / "particlenet" for p in Path(__file__).parents if (p / "shared").is_dir()), None
+)
+needs_parity = pytest.mark.skipif(PARITY is None, reason="the golden inputs of the JetClass networks are not here")
+
+
+def identified_jets(n: int = 60) -> Jets:
+    """Toy jets whose constituents have charge, type and impact parameters."""
+    jets, rng = toy_jets(n), np.random.default_rng(1)
+    m = jets.offsets[-1]
+    ptype = rng.integers(0, 5, m)
+    columns = {f: jets.flat(f) for f in jets.fields} | {
+        "charge": np.where(np.isin(ptype, (0, 3, 4)), rng.choice([-1, 1], m), 0),
+        "ptype": ptype,
+        "d0": rng.normal(0, 0.5, m),
+        "d0err": rng.uniform(0, 0.3, m),
+        "dz": rng.normal(0, 0.5, m),
+        "dzerr": rng.uniform(0, 0.3, m),
+    }
+    return Jets.from_flat(jets.offsets, columns, label=jets.label)
 
 
 def test_inputs_are_those_of_the_paper() -> None:
@@ -72,7 +97,74 @@ def test_no_jets_are_refused_and_an_empty_jet_is_kept_empty() -> None:
     assert np.diff(OMNIJET_RECIPE.transform(hollow).offsets)[0] == 0
 
 
-def test_recipe_survives_json() -> None:
-    import json
+@pytest.mark.parametrize("recipe", [OMNIJET_RECIPE, *JETCLASS_RECIPES.values()], ids=lambda r: r.name)
+def test_recipe_survives_json(recipe: Recipe) -> None:
+    assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict(), allow_nan=False))) == recipe
 
-    assert Recipe.from_dict(json.loads(json.dumps(OMNIJET_RECIPE.to_dict()))) == OMNIJET_RECIPE
+
+@pytest.mark.parametrize("name", JETCLASS_RECIPES)
+def test_jetclass_inputs_are_those_of_the_published_settings(name: str) -> None:
+    jets, recipe = identified_jets(), JETCLASS_RECIPES[name]
+    x = recipe.transform(jets).x
+    assert x.shape == (jets.offsets[-1], {"full": 17, "kinpid": 13, "kin": 7}[name])
+    pt, jet_pt = jets.flat("pt"), np.repeat(jets.pt, jets.multiplicity)
+    side = np.repeat(np.sign(jets.eta), jets.multiplicity)
+    expected = {
+        "pt": np.clip((np.log(pt) - 1.7) * 0.7, -5, 5),
+        "energy": np.clip((np.log(jets.flat("energy")) - 2.0) * 0.7, -5, 5),
+        "ptrel": np.clip((np.log(pt / jet_pt) + 4.7) * 0.7, -5, 5),
+        "energyrel": np.clip(
+            (np.log(jets.flat("energy") / np.repeat(jets.energy, jets.multiplicity)) + 4.7) * 0.7, -5, 5
+        ),
+        "distance": (np.hypot(jets.flat("deta"), jets.flat("dphi")) - 0.2) * 4,
+        "deta_outward": jets.flat("deta") * side,
+        "dphi": jets.flat("dphi"),
+        "charge": jets.flat("charge"),
+        "d0": np.tanh(jets.flat("d0")),
+        "dzerr": np.clip(jets.flat("dzerr"), 0, 1),
+    } | {kind: jets.flat("ptype") == code for code, kind in enumerate(PARTICLE_TYPES)}
+    for i, feature in enumerate(recipe.features):
+        if feature.field in expected:
+            np.testing.assert_allclose(x[:, i], expected[feature.field], rtol=1e-5, atol=2e-6, err_msg=feature.field)
+
+
+def test_the_inverse_of_the_full_recipe_gives_the_constituents_back() -> None:
+    jets, recipe = identified_jets(), JETCLASS_RECIPES["full"]
+    features = recipe.transform(jets)
+    back = recipe.inverse(features.x, features.offsets, axis_eta=jets.eta, axis_phi=jets.phi, label=jets.label)
+    np.testing.assert_array_equal(back.flat("ptype"), jets.flat("ptype"))
+    np.testing.assert_array_equal(back.flat("charge"), jets.flat("charge"))
+    np.testing.assert_allclose(back.flat("pt"), jets.flat("pt"), rtol=1e-5)
+    for field in ("eta", "d0", "d0err", "dz", "dzerr"):
+        np.testing.assert_allclose(back.flat(field), jets.flat(field), atol=1e-5, err_msg=field)
+    np.testing.assert_allclose(wrap_phi(back.flat("phi") - jets.flat("phi")), 0, atol=1e-5)
+
+
+def test_a_tanh_that_is_lost_comes_back_finite() -> None:
+    d0 = next(f for f in JETCLASS_RECIPES["full"].features if f.field == "d0")
+    far = d0.inverse(d0.forward(np.array([-40.0, 40.0], np.float32)))
+    assert np.isfinite(far).all()
+    assert far[1] == -far[0] > 8
+
+
+def test_fields_that_a_recipe_lacks_are_named() -> None:
+    with pytest.raises(InvalidJetsError, match=r"jetclass-full needs charge, ptype, d0, d0err, dz, dzerr, which.*pt"):
+        JETCLASS_RECIPES["full"].transform(toy_jets(3))
+    assert JETCLASS_RECIPES["kin"].transform(toy_jets(3)).x.shape[1] == 7
+
+
+@needs_parity
+@pytest.mark.parametrize("name", JETCLASS_RECIPES)
+@pytest.mark.parametrize("prefix", ["", "edge_"])
+def test_raw_columns_give_the_golden_inputs(name: str, prefix: str) -> None:
+    golden = np.load(PARITY / name / "io.npz")
+    features = JETCLASS_RECIPES[name].from_columns(
+        golden[f"{prefix}raw_offsets"],
+        {quantity: golden[f"{prefix}raw_{column}"] for column, quantity in JETCLASS_COLUMNS.items()},
+        jets={quantity: golden[f"{prefix}raw_{column}"] for column, quantity in JETCLASS_JET_COLUMNS.items()},
+    )
+    mask = golden[f"{prefix}mask"][:, 0] > 0
+    np.testing.assert_array_equal(np.diff(features.offsets), mask.sum(1))
+    expected = golden[f"{prefix}features"].transpose(0, 2, 1)[mask]
+    np.testing.assert_allclose(features.x, expected, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(features.x[:, -2:], golden[f"{prefix}points"].transpose(0, 2, 1)[mask])

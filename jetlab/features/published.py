@@ -1,0 +1,68 @@
+"""The recipes of published models."""
+
+from __future__ import annotations
+
+from jetlab.features.recipe import Feature, Recipe
+from jetlab.vocabulary import PARTICLE_TYPES
+
+__all__ = ["JETCLASS_COLUMNS", "JETCLASS_JET_COLUMNS", "JETCLASS_RECIPES", "OMNIJET_RECIPE"]
+
+OMNIJET_RECIPE = Recipe(
+    "omnijet",
+    (
+        Feature("pt", subtract=1.8, function="log"),
+        Feature("deta", multiply=3.0),
+        Feature("dphi", multiply=3.0),
+    ),
+)
+"""The published OmniJet-alpha inputs (arXiv:2403.05618): log pT [GeV] - 1.8, 3 deta, 3 dphi."""
+
+_KINEMATICS = (
+    Feature("pt", subtract=1.7, multiply=0.7, function="log", clip=(-5.0, 5.0)),
+    Feature("energy", subtract=2.0, multiply=0.7, function="log", clip=(-5.0, 5.0)),
+    Feature("ptrel", subtract=-4.7, multiply=0.7, function="log", clip=(-5.0, 5.0)),
+    Feature("energyrel", subtract=-4.7, multiply=0.7, function="log", clip=(-5.0, 5.0)),
+    Feature("distance", subtract=0.2, multiply=4.0, clip=(-5.0, 5.0)),
+)
+_IDENTITY = (Feature("charge"), *(Feature(name) for name in PARTICLE_TYPES))
+_IMPACT = (
+    Feature("d0", function="tanh"),
+    Feature("d0err", clip=(0.0, 1.0)),
+    Feature("dz", function="tanh"),
+    Feature("dzerr", clip=(0.0, 1.0)),
+)
+_PLACE = (Feature("deta_outward"), Feature("dphi"))
+
+
+def _jetclass(name: str, *features: Feature) -> Recipe:
+    return Recipe(f"jetclass-{name}", features, max_distance=None, fill=0.0)
+
+
+JETCLASS_RECIPES = {
+    "full": _jetclass("full", *_KINEMATICS, *_IDENTITY, *_IMPACT, *_PLACE),
+    "kinpid": _jetclass("kinpid", *_KINEMATICS, *_IDENTITY, *_PLACE),
+    "kin": _jetclass("kin", *_KINEMATICS, *_PLACE),
+}
+"""Inputs of the networks trained on JetClass (arXiv:2202.03772): 17 with impact parameters, 13 without, 7 kinematic."""
+
+JETCLASS_COLUMNS = {
+    "part_px": "px",
+    "part_py": "py",
+    "part_energy": "energy",
+    "part_deta": "deta_outward",
+    "part_dphi": "dphi",
+    "part_d0val": "d0",
+    "part_d0err": "d0err",
+    "part_dzval": "dz",
+    "part_dzerr": "dzerr",
+    "part_charge": "charge",
+    "part_isChargedHadron": "charged hadron",
+    "part_isNeutralHadron": "neutral hadron",
+    "part_isPhoton": "photon",
+    "part_isElectron": "electron",
+    "part_isMuon": "muon",
+}
+"""Constituent columns of a JetClass file that the recipes need, and the quantities they are."""
+
+JETCLASS_JET_COLUMNS = {"jet_pt": "pt", "jet_energy": "energy", "jet_eta": "eta"}
+"""Jet columns of a JetClass file that the recipes need, and the quantities they are."""
