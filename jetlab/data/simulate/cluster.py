@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
+from jetlab.data.clustering import anti_kt, four_momenta, quiet_fastjet
 from jetlab.data.simulate.candidates import Candidates, taken
 from jetlab.data.simulate.recipes import JetSelection
 
@@ -48,25 +48,9 @@ class FoundJets:
         return FoundJets(self.event[where], self.eta[where], self.phi[where], self.constituents[where])
 
 
-@cache
-def _fastjet() -> Any:
-    """Import FastJet and keep it from printing its banner."""
-    import fastjet
-    from fastjet import _swig
-
-    _swig.ClusterSequence.set_fastjet_banner_stream(None)
-    return fastjet
-
-
 def _four_momenta(candidates: Candidates, counts: IntArray) -> ak.Array:
     """Four-momenta grouped by these counts, as FastJet takes them."""
-    momenta = {
-        "px": candidates.pt * np.cos(candidates.phi),
-        "py": candidates.pt * np.sin(candidates.phi),
-        "pz": candidates.pt * np.sinh(candidates.eta),
-        "E": candidates.energy,
-    }
-    return ak.unflatten(ak.zip(momenta), counts)
+    return four_momenta(candidates.pt, candidates.eta, candidates.phi, candidates.energy, counts)
 
 
 def find_jets(candidates: Candidates, n_events: int, selection: JetSelection) -> FoundJets:
@@ -81,22 +65,14 @@ def find_jets(candidates: Candidates, n_events: int, selection: JetSelection) ->
     selection : JetSelection
         Radius and window.
     """
-    fastjet = _fastjet()
     counts = np.bincount(candidates.event, minlength=n_events)
-    definition = fastjet.JetDefinition(fastjet.antikt_algorithm, selection.radius)
-    clustering = fastjet.ClusterSequence(_four_momenta(candidates, counts), definition)
-    momenta = clustering.inclusive_jets(min_pt=selection.pt_min)
-    starts = np.cumsum(counts) - counts
-    constituents = clustering.constituent_index(min_pt=selection.pt_min) + starts
-
-    n_jets = ak.to_numpy(ak.num(momenta, axis=1))
-    px, py, pz = (ak.to_numpy(ak.flatten(momenta[name])) for name in ("px", "py", "pz"))
-    pt = np.hypot(px, py)
+    found = anti_kt(_four_momenta(candidates, counts), radius=selection.radius, pt_min=selection.pt_min)
+    pt = found.pt
     jets = FoundJets(
-        event=np.repeat(np.arange(n_events), n_jets),
-        eta=np.arcsinh(pz / np.maximum(pt, 1e-12)),
-        phi=np.arctan2(py, px),
-        constituents=ak.flatten(constituents, axis=1),
+        event=found.event,
+        eta=np.arcsinh(found.pz / np.maximum(pt, 1e-12)),
+        phi=np.arctan2(found.py, found.px),
+        constituents=found.constituents,
     )
     window = (pt > selection.pt_min) & (pt < selection.pt_max) & (np.abs(jets.eta) < selection.abs_eta_max)
     return jets[window]
@@ -119,7 +95,7 @@ def substructure(candidates: Candidates, jets: FoundJets, selection: JetSelectio
     dict of str to ndarray, shape (n,)
         ``jet_sdmass`` in GeV and ``jet_tau1`` to ``jet_tau4`` (beta = 1, one-pass kT axes, normalised).
     """
-    fastjet = _fastjet()
+    fastjet = quiet_fastjet()
     members = taken(candidates, ak.to_numpy(ak.flatten(jets.constituents)))
     momenta = _four_momenta(members, ak.to_numpy(ak.num(jets.constituents)))
     whole = fastjet.ClusterSequence(momenta, fastjet.JetDefinition(fastjet.cambridge_algorithm, _WHOLE_JET))
