@@ -228,6 +228,25 @@ def test_models_show_prints_the_card(run):
     assert "jetlab generate --model omnijet-tiny" in out
 
 
+def test_data_list_names_the_public_sets(run):
+    _, out, _ = run("data", "list")
+    assert "jetclass2" in out
+    assert re.search(r"top-tagging +tagging +2 +2", out)
+    assert "not known" in out
+
+
+def test_data_fetch_says_where_the_files_are(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("JETLAB_DATA", str(tmp_path))
+    assert "jets.parquet" in run("data", "fetch", "sample")[1]
+    status, _, err = run("data", "fetch", "top-tagging", "--files", "nothing*")
+    assert status == 1
+    assert "no file 'nothing*'" in err
+    status, _, err = run("data", "fetch", "nonsense")
+    assert status == 1
+    assert "nonsense" in err
+    assert "top-tagging" in err
+
+
 def test_data_show_describes_the_sample(run):
     status, out, err = run("data", "show", "sample")
     assert status == 0, err

@@ -1,21 +1,54 @@
-"""``jetlab data``: what is in a file of jets, and the same jets in another format."""
+"""``jetlab data``: public data sets, what is in a file of jets, and the same jets in another format."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from jetlab.cli._options import Out, Seed, class_names
 from jetlab.cli._summary import show_jets
-from jetlab.cli._terminal import announce, facts, next_command, wrote
+from jetlab.cli._terminal import announce, facts, next_command, table, wrote
 from jetlab.cli.simulate import Layout
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Look into files of jets, or convert them.", no_args_is_help=True)
+app = typer.Typer(help="Public data sets; look into files of jets, or convert them.", no_args_is_help=True)
 
 Source = Annotated[str, typer.Argument(help="A file, a folder, or 'sample'.")]
+
+
+@app.command("list")
+def list_datasets() -> None:
+    """List the public data sets that are known by name."""
+    from jetlab.data import datasets
+
+    known = datasets()
+    rows = [
+        (str(name), str(row["task"]), _millions(row["jets"]), str(row["classes"] or "none"))
+        for name, row in known.iterrows()
+    ]
+    table("Public data sets", ("Name", "Task", "Million jets", "Classes"), rows)
+    next_command("jetlab data fetch top-tagging --files 'val*'")
+
+
+@app.command("fetch")
+def fetch(
+    name: Annotated[str, typer.Argument(help="Name of a data set, see 'jetlab data list'.")],
+    *,
+    files: Annotated[
+        str | None, typer.Option("--files", help="Only files of this name or pattern, such as '*val*'.")
+    ] = None,
+) -> None:
+    """Download a public data set once, checked, into $JETLAB_DATA or the user's cache folder."""
+    from jetlab.data import fetch as fetched
+    from jetlab.data.catalog import dataset_named
+
+    announce(f"Fetching {name} from {dataset_named(name).record or 'this package'}")
+    paths = fetched(name, files)
+    for path in paths:
+        wrote(path)
+    next_command(f"jetlab data show {paths[0]}")
 
 
 @app.command("show")
@@ -52,3 +85,9 @@ def convert(
     write_jets(jets, out, layout=layout.value)
     show_jets(jets)
     wrote(out)
+
+
+def _millions(jets: Any) -> str:
+    import pandas as pd
+
+    return "not known" if pd.isna(jets) else f"{jets / 1e6:.4g}"
