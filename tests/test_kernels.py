@@ -5,6 +5,7 @@ import torch
 
 from jetlab.kernels.attention import attend, attend_reference
 from jetlab.kernels.nearest import nearest, nearest_reference
+from jetlab.kernels.neighbours import gather_rows, neighbours, neighbours_reference
 
 
 def ragged(seed: int, *, rows: int = 5, length: int = 9) -> tuple[list[torch.Tensor], torch.Tensor]:
@@ -63,3 +64,26 @@ def test_nearest_ignores_autocast_and_takes_no_points() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(nearest(points, table), nearest_reference(points, table))
     assert nearest(points[:0], table).shape == (0,)
+
+
+@pytest.mark.parametrize("k", [3, 7, 20])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_neighbours_agree_with_the_search_point_by_point(seed: int, k: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    counts = torch.tensor([9, 1, 4, 0, 6])
+    points = torch.randn(int(counts.sum()), 5, generator=generator)
+    slots = torch.full((5, 9), len(points))
+    slots[torch.arange(9) < counts[:, None]] = torch.arange(len(points))
+    found = neighbours(points, slots, k=k)
+    assert torch.equal(found, neighbours_reference(points, slots, k=k))
+    assert (found[9] == len(points)).all()
+
+
+def test_a_twin_is_a_neighbour_and_a_point_itself_is_not() -> None:
+    points = torch.tensor([[0.0, 0.0], [0.0, 0.0], [1.0, 0.0]])
+    assert neighbours(points, torch.arange(3)[None], k=1).tolist()[:2] == [[1], [0]]
+
+
+def test_gathering_beyond_the_last_row_gives_zero() -> None:
+    values = torch.tensor([[1.0], [2.0]])
+    assert gather_rows(values, torch.tensor([[1, 2], [0, 2]])).tolist() == [[[2.0], [0.0]], [[1.0], [0.0]]]

@@ -8,18 +8,22 @@ from jetlab.evaluate.nearest import nearest_jet
 from jetlab.evaluate.observed import Observed, observe
 from jetlab.evaluate.samples import Sample
 from jetlab.evaluate.tables import distance_table, with_uncertainty
+from jetlab.evaluate.tagging import Confusion, auc, confusion_matrix, rejection, tagging_table
 
 __all__ = [
     "Comparison",
+    "Confusion",
     "Distance",
     "Observed",
     "Ratio",
     "Sample",
     "Shape",
+    "auc",
     "average_image",
     "bin_edges",
     "compare",
     "compare_by_class",
+    "confusion_matrix",
     "distance_table",
     "floor",
     "histogram",
@@ -28,7 +32,9 @@ __all__ = [
     "nearest_jet",
     "observe",
     "ratio",
+    "rejection",
     "shape",
+    "tagging_table",
     "wasserstein",
     "with_uncertainty",
 ]

@@ -5,6 +5,7 @@ Colours come from `jetlab.style`; the numbers drawn come from `jetlab.evaluate`.
 
 from jetlab.evaluate.tables import distance_table
 from jetlab.plots.canvas import SlideFigure, as_svg
+from jetlab.plots.confusion import confusion_matrix
 from jetlab.plots.jets import jet_display, jet_image
 from jetlab.plots.overlay import overlay, overlays
 from jetlab.plots.training import training_curves
@@ -12,6 +13,7 @@ from jetlab.plots.training import training_curves
 __all__ = [
     "SlideFigure",
     "as_svg",
+    "confusion_matrix",
     "distance_table",
     "jet_display",
     "jet_image",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from jetlab.errors import CheckpointError
 from jetlab.zoo.card import default_card
 from jetlab.zoo.folder import CARD, CONFIG, WEIGHTS, Config, joined, new_folder, tensor_shapes
-from jetlab.zoo.registry import architecture_class, architecture_name, find_model
+from jetlab.zoo.registry import architecture_class, architecture_name, bundled_models, find_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,12 +74,13 @@ def save_pretrained(
 
 
 def from_pretrained(name_or_path: str | Path, *, device: str | torch.device = "cpu") -> nn.Module:
-    """Load a bundled model by name, or a model folder by path.
+    """Load a bundled model by name, a model folder by path, or an official checkpoint file.
 
     Parameters
     ----------
     name_or_path : str or Path
-        A name from `list_models`, or a folder that `save_pretrained` wrote.
+        A name from `list_models`, a folder that `save_pretrained` wrote, or a file as published by others, which is
+        recognised by its content: ``ParticleNet_full.pt``, ``_kinpid.pt`` and ``_kin.pt`` of JetClass.
     device : str or torch.device
         Where to put the model.
 
@@ -93,11 +95,22 @@ def from_pretrained(name_or_path: str | Path, *, device: str | torch.device = "c
         If there is no such model or device, or the files are damaged or do not fit together; the message lists the
         culprits.
     """
+    from jetlab.zoo.importers import import_checkpoint
+
+    is_file = os.path.isfile(name_or_path) and name_or_path not in bundled_models()
+    model = import_checkpoint(name_or_path) if is_file else _from_folder(find_model(name_or_path))
+    try:
+        return model.to(device).eval()
+    except (RuntimeError, AssertionError) as error:
+        msg = f"{name_or_path} cannot be moved to device {str(device)!r} ({str(error).splitlines()[0]}). Take 'cpu'"
+        raise CheckpointError(msg) from error
+
+
+def _from_folder(folder: Path) -> nn.Module:
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    folder = find_model(name_or_path)
     config = Config.read(folder)
     first_names = _empty_model(config, tensor_shapes(folder), folder)
     try:
@@ -110,11 +123,7 @@ def from_pretrained(name_or_path: str | Path, *, device: str | torch.device = "c
         model = architecture_class(config.architecture).from_config(config.config)
     _check_kinds(weights, model, folder)
     model.load_state_dict({name: weights[first] for name, first in first_names.items()})
-    try:
-        return model.to(device).eval()
-    except (RuntimeError, AssertionError) as error:
-        msg = f"{name_or_path} cannot be moved to device {str(device)!r} ({str(error).splitlines()[0]}). Take 'cpu'"
-        raise CheckpointError(msg) from error
+    return model
 
 
 def _weights(model: nn.Module, precision: str) -> dict[str, Tensor]:

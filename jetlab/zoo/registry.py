@@ -20,7 +20,13 @@ def _omnijet() -> Any:
     return OmniJet
 
 
-ARCHITECTURES: dict[str, Callable[[], Any]] = {"omnijet": _omnijet}
+def _tagger() -> Any:
+    from jetlab.models.tagger import Tagger
+
+    return Tagger
+
+
+ARCHITECTURES: dict[str, Callable[[], Any]] = {"omnijet": _omnijet, "tagger": _tagger}
 """Gives the class of each architecture, imported on use, with ``from_config(config)`` and ``config_dict()``."""
 
 BUNDLED = Path(__file__).parent / "weights"

@@ -1,0 +1,100 @@
+"""Tagging: what a tagger makes of jets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from jetlab.batches import ParticleSet
+from jetlab.errors import InvalidJetsError, JetLabError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import nn
+
+    from jetlab.jets import Jets
+
+__all__ = ["classify"]
+
+
+def classify(
+    tagger: nn.Module,
+    jets: Jets,
+    *,
+    batch_size: int = 32,
+    progress: bool | Callable[[int, int], None] = True,
+    stop: Callable[[], bool] | None = None,
+) -> pd.DataFrame:
+    """Give the class probabilities of jets.
+
+    Parameters
+    ----------
+    tagger : Tagger
+        From `jetlab.from_pretrained`, on the device where it should work.
+    jets : Jets
+        With the constituent fields that the tagger's recipe needs; labels are not used.
+    batch_size : int
+        Jets at once, of similar length.
+    progress : bool or callable
+        True for a progress bar, or a function called with (done, total).
+    stop : callable, optional
+        Asked between batches; True leaves the remaining jets at NaN.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a jet, one column a class of the tagger; rows add up to one.
+
+    Raises
+    ------
+    JetLabError
+        If the model is no tagger or `batch_size` is no positive number.
+    InvalidJetsError
+        If there are no jets, or their constituents lack a field.
+    """
+    import pandas as pd
+
+    from jetlab.models.tagger import Tagger
+
+    if not isinstance(tagger, Tagger):
+        msg = f"classify needs a Tagger, found a {type(tagger).__name__}; jetlab.from_pretrained loads one"
+        raise JetLabError(msg)
+    if batch_size < 1:
+        msg = f"batch_size is {batch_size}, expected at least 1"
+        raise JetLabError(msg)
+    if not len(jets):
+        msg = "there are no jets to classify; expected at least one"
+        raise InvalidJetsError(msg)
+    jet_set = ParticleSet(jets, tagger.recipe)
+    order = np.argsort(jet_set.lengths, kind="stable")
+    probabilities = np.full((len(jets), len(tagger.classes)), np.nan, np.float32)
+    device = next(tagger.parameters()).device
+    report, close = _reporter(progress, len(jets))
+    was_training = tagger.training
+    tagger.eval()
+    try:
+        with torch.inference_mode():
+            for first in range(0, len(jets), batch_size):
+                if stop is not None and stop():
+                    break
+                rows = order[first : first + batch_size]
+                probabilities[rows] = tagger(jet_set.batch(rows).to(device)).float().softmax(1).cpu().numpy()
+                report(first + len(rows), len(jets))
+    finally:
+        tagger.train(was_training)
+        close()
+    return pd.DataFrame(probabilities, columns=list(tagger.classes))
+
+
+def _reporter(
+    progress: bool | Callable[[int, int], None], total: int
+) -> tuple[Callable[[int, int], None], Callable[[], Any]]:
+    if callable(progress):
+        return progress, lambda: None
+    from tqdm.auto import tqdm
+
+    bar = tqdm(total=total, unit="jet", desc="Classifying", disable=not progress)
+    return lambda done, _: bar.update(done - bar.n), bar.close

@@ -1,0 +1,40 @@
+"""Official checkpoints: one importer for each layout, recognised by the names of the tensors, not by the file name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jetlab.errors import CheckpointError
+from jetlab.zoo.importers import particlenet
+from jetlab.zoo.importers.checkpoint import fill, read_state
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import nn
+
+__all__ = ["fill", "import_checkpoint", "read_state"]
+
+LAYOUTS = (particlenet,)
+
+
+def import_checkpoint(path: str | Path) -> nn.Module:
+    """Load an official checkpoint into our own model of the same architecture.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file as published.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged, could run a program, or is of no known layout.
+    """
+    state = read_state(path)
+    for layout in LAYOUTS:
+        if layout.matches(state):
+            return layout.load(state, path)
+    names = ", ".join(list(state)[:5]) or "none"
+    msg = f"the weights in {path} are of no layout that jetlab knows; tensors: {names}. Known: ParticleNet of JetClass"
+    raise CheckpointError(msg)
