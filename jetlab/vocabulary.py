@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["CLASSES", "JET_CLASSES", "PARTICLE_TYPES", "JetClass", "class_named"]
+__all__ = [
+    "CLASSES",
+    "INTERACTIONS",
+    "JET_CLASSES",
+    "PARTICLE_TYPES",
+    "TOKEN_TYPES",
+    "JetClass",
+    "class_named",
+]
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,22 @@ CLASSES = tuple(c.name for c in JET_CLASSES)
 
 PARTICLE_TYPES = ("charged hadron", "neutral hadron", "photon", "electron", "muon")
 """Meaning of the integer particle type codes 0 to 4; -1 is a particle of unknown type."""
+
+TOKEN_TYPES = (
+    "muon",
+    "photon",
+    "blob",
+    "pion prong",
+    "shower prong",
+    "muon-like prong",
+    "summed blobs",
+    "summed prongs",
+)
+"""Meaning of the particle type codes 0 to 7 of neutrino events (arXiv:2604.12364); -1 is unknown."""
+
+INTERACTIONS = ("CC1pi+-", "CCNpi+-", "CC1pi0", "CCother", "NC")
+"""Classes of neutrino events: charged current with one charged pion, several, one neutral pion, none of these; neutral
+current (arXiv:2604.12364)."""
 
 _BY_NAME = {key: c for c in JET_CLASSES for key in (c.name, c.process, c.label_column)}
 

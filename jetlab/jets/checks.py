@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jetlab.errors import InvalidJetsError, UnitsError
-from jetlab.vocabulary import PARTICLE_TYPES
+from jetlab.jets.domains import JETS, Domain
 
 __all__ = ["check_label", "check_offsets", "check_per_jet", "check_units", "check_values", "whole_numbers"]
 
@@ -42,62 +42,67 @@ def check_offsets(offsets: npt.NDArray[Any], columns: Mapping[str, npt.NDArray[A
             raise InvalidJetsError(msg)
 
 
-def check_per_jet(n: int, columns: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Refuse columns that do not have one value for each of `n` jets."""
+def check_per_jet(n: int, columns: Mapping[str, npt.NDArray[Any]], *, unit: str = "jet") -> None:
+    """Refuse columns that do not have one value for each of `n` jets, or of whatever `unit` names."""
     for name, values in columns.items():
         if values.shape[:1] != (n,):
-            msg = f"{name} has shape {values.shape}, expected one value for each of the {n} jets"
+            msg = f"{name} has shape {values.shape}, expected one value for each of the {n} {unit}s"
             raise InvalidJetsError(msg)
 
 
-def check_label(label: npt.NDArray[np.int64], classes: Sequence[str]) -> None:
+def check_label(label: npt.NDArray[np.int64], classes: Sequence[str], *, unit: str = "jet") -> None:
     """Refuse labels that name no class."""
     odd = np.flatnonzero((label < 0) | (label >= len(classes)))
     if odd.size:
         known = ", ".join(classes[:10]) + (", ..." if len(classes) > 10 else "")
-        msg = f"label of jet {odd[0]} is {label[odd[0]]}, expected 0 to {len(classes) - 1} ({known})"
+        msg = f"label of {unit} {odd[0]} is {label[odd[0]]}, expected 0 to {len(classes) - 1} ({known})"
         raise InvalidJetsError(msg)
 
 
-def check_values(offsets: npt.NDArray[np.int64], columns: Mapping[str, npt.NDArray[Any]]) -> None:
+def check_values(
+    offsets: npt.NDArray[np.int64], columns: Mapping[str, npt.NDArray[Any]], *, domain: Domain = JETS
+) -> None:
     """Refuse constituents whose numbers are not physical."""
     for name, values in columns.items():
         bad = ~np.isfinite(values)
         if name == "pt":
-            bad |= values <= 0
+            bad |= values < 0 if domain.at_rest else values <= 0
         if name == "mass":
             bad |= values < 0
         if name == "eta":
             bad |= np.abs(values) > 20
         if name == "ptype":
-            bad |= (values < -1) | (values >= len(PARTICLE_TYPES))
+            bad |= (values < -1) | (values >= len(domain.types))
         if bad.any():
             row = int(np.flatnonzero(bad)[0])
             jet = int(np.searchsorted(offsets, row, side="right")) - 1
             msg = (
-                f"constituent {row - offsets[jet]} of jet {jet} has {name} = {values[row]}, "
+                f"{domain.part} {row - offsets[jet]} of {domain.unit} {jet} has {name} = {values[row]}, "
                 f"which is not a physical value ({int(bad.sum())} such values in this field). Remove or mend them first"
             )
             raise InvalidJetsError(msg)
 
 
-def check_units(pt: npt.NDArray[np.floating]) -> None:
-    """Refuse jets whose median transverse momentum cannot be in GeV.
+def check_units(scale: npt.NDArray[np.floating], *, domain: Domain = JETS) -> None:
+    """Refuse jets whose median transverse momentum (neutrino events: energy) cannot be in GeV.
 
     Parameters
     ----------
-    pt : array of float, shape (n,)
-        Transverse momenta of the jets that have constituents.
+    scale : array of float, shape (n,)
+        The quantity ``domain.scale`` of the jets that have constituents.
+    domain : Domain
+        What is plausible.
     """
-    if not pt.size:
+    if not scale.size:
         return
-    median = float(np.median(pt))
-    if median < 2:
+    median, (low, high) = float(np.median(scale)), domain.plausible
+    what = f"the median {domain.unit} {'pT' if domain.scale == 'pt' else domain.scale} is {median:.3g}"
+    if median < low:
         msg = (
-            f"the median jet pT is {median:.3g}, which cannot be GeV: were constituent pT given relative to the jet? "
-            "Multiply them by the jet pT in GeV"
+            f"{what}, which cannot be GeV: were {domain.part} pT given relative to the {domain.unit}? "
+            f"Multiply them by the {domain.unit} pT in GeV"
         )
         raise UnitsError(msg)
-    if median > 50_000:
-        msg = f"the median jet pT is {median:.3g}, which cannot be GeV: are the momenta in MeV? Divide them by 1000"
+    if median > high:
+        msg = f"{what}, which cannot be GeV: are the momenta in MeV? Divide them by 1000"
         raise UnitsError(msg)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from jetlab.errors import InvalidJetsError
 from jetlab.jets.checks import whole_numbers
+from jetlab.jets.domains import JETS, Domain
 
 __all__ = ["OPTIONAL_PARTICLE_FIELDS", "PARTICLE_FIELDS", "flatten", "frozen", "jagged", "sort_by_pt", "wrap_phi"]
 
@@ -51,7 +52,7 @@ def jagged(offsets: npt.NDArray[Any], columns: Mapping[str, npt.NDArray[Any]]) -
     return ak.Array(ak.contents.ListOffsetArray(ak.index.Index64(np.asarray(offsets, dtype=np.int64)), record))
 
 
-def flatten(particles: ak.Array) -> tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[Any]]]:
+def flatten(particles: ak.Array, domain: Domain = JETS) -> tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[Any]]]:
     """Offsets and flat columns of constituent records, in the types that `Jets` keeps."""
     if not isinstance(particles, ak.Array) or particles.ndim != 2:
         found = f"{particles.ndim} dimensions" if isinstance(particles, ak.Array) else type(particles).__name__
@@ -66,7 +67,7 @@ def flatten(particles: ak.Array) -> tuple[npt.NDArray[np.int64], dict[str, npt.N
         raise InvalidJetsError(msg)
     counts = ak.to_numpy(ak.num(particles, axis=1)).astype(np.int64)
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    names = [f for f in (*PARTICLE_FIELDS, *OPTIONAL_PARTICLE_FIELDS) if f in particles.fields]
+    names = [f for f in (*PARTICLE_FIELDS, *OPTIONAL_PARTICLE_FIELDS, *domain.fields) if f in particles.fields]
     columns = {name: _flat_column(particles[name], name) for name in names}
     columns["phi"] = wrap_phi(columns["phi"])
     return offsets, columns

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from jetlab.errors import InvalidJetsError
 from jetlab.jets.checks import check_label, check_offsets, check_per_jet, check_units, check_values, whole_numbers
 from jetlab.jets.columns import PARTICLE_FIELDS, flatten, frozen, jagged, sort_by_pt, wrap_phi
+from jetlab.jets.domains import JETS, domain_named
 from jetlab.vocabulary import CLASSES
 
 __all__ = ["Jets", "concatenate"]
@@ -37,6 +38,9 @@ class Jets:
         Further columns with one value a jet, such as ``jet_sdmass`` or ``split``.
     meta : mapping, optional
         JSON-safe provenance: source, seed, settings, citation.
+    domain : {"jets", "neutrino"}
+        What one entry is. Neutrino events are sets of tokens with the further fields ``dedx``, ``pos_x``, ``pos_y``,
+        ``pos_z`` [mm] and ``time`` [ns]; their ``ptype`` counts `jetlab.vocabulary.TOKEN_TYPES`.
     check : bool
         Validate the numbers; switch off only for jets that were validated before.
 
@@ -56,17 +60,20 @@ class Jets:
         classes: Sequence[str] = CLASSES,
         info: Mapping[str, npt.ArrayLike] | None = None,
         meta: Mapping[str, Any] | None = None,
+        domain: str = JETS.name,
         check: bool = True,
     ) -> None:
-        self._offsets, self._columns = flatten(particles)
+        kind = domain_named(domain)
+        self._offsets, self._columns = flatten(particles, kind)
+        self.domain = domain
         self.classes = tuple(classes)
-        self.meta = dict(meta or {})
+        self.meta = dict(meta or {}) | ({} if kind is JETS else {"domain": domain})
         self._label = None if label is None else whole_numbers(np.asarray(label), "label", np.int64)
         self._info = {name: np.asarray(values) for name, values in (info or {}).items()}
         if check:
             _check_per_jet(self)
-            check_values(self._offsets, self._columns)
-            check_units(self.pt[self.multiplicity > 0])
+            check_values(self._offsets, self._columns, domain=kind)
+            check_units(getattr(self, kind.scale)[self.multiplicity > 0], domain=kind)
         sort_by_pt(self._offsets, self._columns)
 
     @classmethod
@@ -79,6 +86,7 @@ class Jets:
         classes: Sequence[str] = CLASSES,
         info: Mapping[str, npt.ArrayLike] | None = None,
         meta: Mapping[str, Any] | None = None,
+        domain: str = JETS.name,
         check: bool = True,
     ) -> Jets:
         """Build jets from flat constituent columns and offsets.
@@ -89,13 +97,45 @@ class Jets:
             Constituents of jet ``i`` are ``offsets[i]:offsets[i + 1]``.
         columns : mapping of str to array_like, shape (m,)
             Constituent columns by field name.
-        label, classes, info, meta, check
+        label, classes, info, meta, domain, check
             As for `Jets`.
         """
         flat = {name: np.asarray(v) for name, v in columns.items()}
         check_offsets(np.asarray(offsets), flat)
         particles = jagged(np.asarray(offsets), flat)
-        return cls(particles, label=label, classes=classes, info=info, meta=meta, check=check)
+        return cls(particles, label=label, classes=classes, info=info, meta=meta, domain=domain, check=check)
+
+    @classmethod
+    def from_checked(
+        cls,
+        offsets: npt.NDArray[np.int64],
+        columns: dict[str, npt.NDArray[Any]],
+        *,
+        label: npt.NDArray[np.int64] | None = None,
+        classes: Sequence[str] = CLASSES,
+        info: Mapping[str, npt.NDArray[Any]] | None = None,
+        meta: Mapping[str, Any] | None = None,
+        domain: str = JETS.name,
+        p4: FloatArray | None = None,
+    ) -> Jets:
+        """Jets around arrays that came out of `Jets` before: in its types, checked and sorted. Nothing is copied.
+
+        Parameters
+        ----------
+        offsets, columns, label, classes, info, meta, domain
+            As for `from_flat`.
+        p4 : ndarray, shape (n, 4), optional
+            Four-momenta of the jets, if they are known.
+        """
+        jets = cls.__new__(cls)
+        jets._offsets, jets._columns = frozen(np.asarray(offsets, dtype=np.int64)), columns
+        jets._label, jets._info = label, dict(info or {})
+        jets.classes, jets.meta, jets.domain = tuple(classes), dict(meta or {}), domain
+        for values in columns.values():
+            frozen(values)
+        if p4 is not None:
+            jets.__dict__["p4"] = frozen(p4)  # where cached_property looks
+        return jets
 
     # ---- constituents -------------------------------------------------------------------------------------------
 
@@ -156,6 +196,11 @@ class Jets:
         return np.stack([np.bincount(jet, weights=flat[:, k], minlength=len(self)) for k in range(4)], axis=1)
 
     @property
+    def _known_p4(self) -> FloatArray | None:
+        """`p4` if it has been computed."""
+        return self.__dict__.get("p4")
+
+    @property
     def pt(self) -> FloatArray:
         """Jet transverse momentum [GeV], shape ``(n,)``."""
         return np.hypot(self.p4[:, 1], self.p4[:, 2])
@@ -213,6 +258,7 @@ class Jets:
             {name: values[rows] for name, values in self._columns.items()},
             None if self._label is None else self._label[index],
             {name: values[index] for name, values in self._info.items()},
+            None if self._known_p4 is None else self._known_p4[index],
         )
 
     def of_class(self, name: str) -> Jets:
@@ -239,13 +285,13 @@ class Jets:
     def with_info(self, **columns: npt.ArrayLike) -> Jets:
         """The same jets with further per-jet columns, each of shape ``(n,)``."""
         info = self._info | {name: np.asarray(values) for name, values in columns.items()}
-        jets = self._replaced(self._offsets, self._columns, self._label, info)
+        jets = self._replaced(self._offsets, self._columns, self._label, info, self._known_p4)
         _check_per_jet(jets)
         return jets
 
     def with_meta(self, **entries: Any) -> Jets:
         """The same jets with further provenance entries."""
-        jets = self._replaced(self._offsets, self._columns, self._label, self._info)
+        jets = self._replaced(self._offsets, self._columns, self._label, self._info, self._known_p4)
         jets.meta = self.meta | entries
         return jets
 
@@ -255,13 +301,18 @@ class Jets:
         columns: dict[str, npt.NDArray[Any]],
         label: npt.NDArray[np.int64] | None,
         info: dict[str, npt.NDArray[Any]],
+        p4: FloatArray | None = None,
     ) -> Jets:
-        jets = Jets.__new__(Jets)
-        jets._offsets, jets._columns = frozen(np.asarray(offsets, dtype=np.int64)), columns
-        jets._label, jets._info, jets.classes, jets.meta = label, info, self.classes, dict(self.meta)
-        for values in columns.values():
-            frozen(values)
-        return jets
+        return Jets.from_checked(
+            offsets,
+            columns,
+            label=label,
+            classes=self.classes,
+            info=info,
+            meta=self.meta,
+            domain=self.domain,
+            p4=p4,
+        )
 
     # ---- display ------------------------------------------------------------------------------------------------
 
@@ -278,11 +329,15 @@ class Jets:
         source = f", {self.meta['source']}" if "source" in self.meta else ""
         counts = [f"{name} {count:,}" for name, count in self.class_counts().items()] or ["no labels"]
         classes = ", ".join(counts[:10]) + (f" and {len(counts) - 10} more classes" if len(counts) > 10 else "")
-        m = self._offsets[-1]
+        m, kind = self._offsets[-1], domain_named(self.domain)
+        ranges = (
+            f"pT {self.pt.min():.0f} to {self.pt.max():.0f} GeV, mass median {np.median(self.mass):.0f} GeV"
+            if kind is JETS
+            else f"energy {self.energy.min():.2g} to {self.energy.max():.2g} GeV"
+        )
         return (
-            f"<Jets: {len(self):,} jets, {m:,} constituents ({m / len(self):.1f} per jet), "
-            f"pT {self.pt.min():.0f} to {self.pt.max():.0f} GeV, mass median {np.median(self.mass):.0f} GeV{source}>\n"
-            f"  {classes}"
+            f"<Jets: {len(self):,} {kind.unit}s, {m:,} {kind.part}s ({m / len(self):.1f} per {kind.unit.split()[-1]}), "
+            f"{ranges}{source}>\n  {classes}"
         )
 
 
@@ -297,7 +352,7 @@ def concatenate(parts: Sequence[Jets]) -> Jets:
     Raises
     ------
     InvalidJetsError
-        If there are no parts or their classes differ.
+        If there are no parts, or their classes or domains differ.
     """
     parts = list(parts)
     if not parts:
@@ -305,6 +360,9 @@ def concatenate(parts: Sequence[Jets]) -> Jets:
         raise InvalidJetsError(msg)
     if len({p.classes for p in parts}) > 1:
         msg = f"cannot concatenate jets of different class lists: {sorted({p.classes for p in parts})}"
+        raise InvalidJetsError(msg)
+    if len({p.domain for p in parts}) > 1:
+        msg = f"cannot concatenate different domains: {', '.join(sorted({p.domain for p in parts}))}"
         raise InvalidJetsError(msg)
     fields = [f for f in parts[0].fields if all(f in p.fields for p in parts)]
     columns = [c for c in parts[0].info if all(c in p.info for p in parts)]
@@ -316,6 +374,7 @@ def concatenate(parts: Sequence[Jets]) -> Jets:
         {f: np.concatenate([p.flat(f) for p in parts]) for f in fields},
         np.concatenate([p._label for p in parts if p._label is not None]) if labelled else None,
         {c: np.concatenate([p.info[c] for p in parts]) for c in columns},
+        np.concatenate([p.p4 for p in parts]) if all(p._known_p4 is not None for p in parts) else None,
     )
 
 
