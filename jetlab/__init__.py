@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jetlab import evaluate, observables, plots, tasks
-    from jetlab.data import datasets, fetch, load_jets, stream_jets, write_jets
+    from jetlab.data import datasets, fetch, load_events, load_jets, load_pairs, stream_jets, write_jets
     from jetlab.data.simulate import simulate
     from jetlab.evaluate import compare, compare_by_class
-    from jetlab.jets import Jets, concatenate
+    from jetlab.jets import Events, Jets, Pairs, concatenate
     from jetlab.samplers import generate
     from jetlab.train import fit
     from jetlab.zoo import from_pretrained, list_models, save_pretrained
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Events",
     "Jets",
+    "Pairs",
     "__version__",
     "compare",
     "compare_by_class",
@@ -40,7 +42,9 @@ __all__ = [
     "from_pretrained",
     "generate",
     "list_models",
+    "load_events",
     "load_jets",
+    "load_pairs",
     "observables",
     "plots",
     "save_pretrained",
@@ -51,11 +55,15 @@ __all__ = [
 ]
 
 _HOME = {
+    "Events": "jetlab.jets",
     "Jets": "jetlab.jets",
+    "Pairs": "jetlab.jets",
     "concatenate": "jetlab.jets",
     "datasets": "jetlab.data",
     "fetch": "jetlab.data",
+    "load_events": "jetlab.data",
     "load_jets": "jetlab.data",
+    "load_pairs": "jetlab.data",
     "stream_jets": "jetlab.data",
     "write_jets": "jetlab.data",
     "simulate": "jetlab.data.simulate",

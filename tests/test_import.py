@@ -31,6 +31,7 @@ HEAVY = {
 
 PUBLIC = {
     *("load_jets", "stream_jets", "write_jets", "datasets", "fetch", "simulate", "Jets", "concatenate"),
+    *("load_events", "load_pairs", "Events", "Pairs"),
     *("list_models", "from_pretrained", "save_pretrained", "fit", "generate"),
     *("compare", "compare_by_class", "evaluate", "observables", "plots", "tasks"),
     "__version__",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from jetlab.data.catalog import datasets
+from jetlab.data.events import load_events
 from jetlab.data.fetch import fetch
 from jetlab.data.formats import Recognised, read_jets, recognise, write_jets
 from jetlab.data.load import load_jets
+from jetlab.data.pairs import load_pairs
 from jetlab.data.select import SPLITS
 from jetlab.data.stream import stream_jets
 
@@ -14,7 +16,9 @@ __all__ = [
     "Recognised",
     "datasets",
     "fetch",
+    "load_events",
     "load_jets",
+    "load_pairs",
     "read_jets",
     "recognise",
     "stream_jets",

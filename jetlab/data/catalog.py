@@ -7,10 +7,12 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jetlab.data.checksums import OMNIFOLD_MD5
 from jetlab.data.formats.jetclass2 import JETCLASS2_CLASSES
 from jetlab.data.formats.quarkgluon import QUARK_GLUON
 from jetlab.data.formats.toptagging import TOP_TAGGING
 from jetlab.errors import FileError
+from jetlab.jets import EVENT_CLASSES
 from jetlab.vocabulary import CLASSES
 
 if TYPE_CHECKING:
@@ -114,6 +116,7 @@ _QUARK_GLUON_FILES = {"QG_jets.npz": "sha256:3f27a02eab06e8b83ccc9d25638021e6e24
     for k in range(1, 20)
 }
 
+_LHCO_CITATION = "G. Kasieczka et al., arXiv:2101.08320"
 _JETNET_CITATION = "R. Kansal et al., arXiv:2106.11535"
 
 DATASETS = {
@@ -231,12 +234,40 @@ DATASETS = {
             "anomaly search",
             None,
             "not stated",
-            "G. Kasieczka et al., arXiv:2101.08320",
-            classes=("background", "signal"),
+            _LHCO_CITATION,
+            classes=EVENT_CLASSES,
             record=f"{_ZENODO}4536377",
             source=f"{_ZENODO}4536377/files/",
             files={"events_anomalydetection_v2.h5": ""},
-            notes=("rows are events of up to 700 particles, to be clustered into jets",),
+            notes=(
+                "rows are events of up to 700 massless particles: jetlab.load_events clusters them into jets",
+                "the files of features in the same record hold no particles",
+                "where OmniLearn prepares these events, its column pid is the dijet mass, not the class",
+            ),
+        ),
+        DataSet(
+            "lhco-blackboxes",
+            "LHC Olympics 2020: three black boxes and a background sample of a million events each",
+            "anomaly search",
+            None,
+            "not stated",
+            _LHCO_CITATION,
+            classes=(*EVENT_CLASSES, "signal 2"),
+            record=f"{_ZENODO}4536624",
+            source=f"{_ZENODO}4536624/files/",
+            files={
+                f"events_LHCO2020_{name}": ""
+                for name in (
+                    *(f"BlackBox{k}.h5" for k in (1, 2, 3)),
+                    *(f"BlackBox{k}.masterkey" for k in (1, 3)),
+                    "backgroundMC_Pythia.h5",
+                )
+            },
+            notes=(
+                "the labels are in the master keys: jetlab.load_events(file, key=...)",
+                "black box 2 holds no signal and has no key; black box 3 holds two kinds of signal",
+                "the background sample is of another simulation than the black boxes",
+            ),
         ),
         DataSet(
             "aspen",
@@ -281,11 +312,16 @@ DATASETS = {
             record=f"{_ZENODO}3548091",
             source=f"{_ZENODO}3548091/files/",
             files={
-                f"{name}_Zjet_pTZ-200GeV_{k}.npz": ""
-                for name in ("Herwig", "Pythia21", "Pythia25", "Pythia26")
-                for k in range(17)
+                f"{name}_Zjet_pTZ-200GeV_{k}.npz": f"md5:{digest}"
+                for name, digests in OMNIFOLD_MD5.items()
+                for k, digest in enumerate(digests)
             },
-            notes=("particle momenta are divided by 100 GeV", "particle types are coded as tenths"),
+            notes=(
+                "particle momenta are divided by 100 GeV; directions are relative to the jet, in rapidity",
+                "particle types are coded as tenths, which single precision does not hold exactly: read by the nearest",
+                "published code tests on pairs that it trains on; jetlab.load_pairs(..., split=...) never does",
+                "detector-level jet_pt includes an energy correction that the constituents do not have",
+            ),
         ),
     )
 }

@@ -13,10 +13,13 @@ from jetlab.errors import InvalidJetsError
 from jetlab.jets import Jets
 from jetlab.observables import JET_OBSERVABLES, compute
 
-__all__ = ["SPLITS", "Selection", "Where", "of_classes", "of_split", "where_mask"]
+__all__ = ["SPLITS", "TURNS", "Selection", "Where", "check_mask", "inside", "of_classes", "of_split", "where_mask"]
 
 SPLITS = ("train", "valid", "test")
 """Names of the values 0, 1, 2 of the per-jet column ``split``."""
+
+TURNS = (0, 0, 0, 1, 2)
+"""Marks that rows of a set without a published split take in turn: each row has one, so no two parts overlap."""
 
 Where = Mapping[str, tuple[float | None, float | None]] | Callable[[Jets], npt.ArrayLike]
 """Conditions: ranges by the name of an observable or per-jet column, or a function of jets that gives a mask."""
@@ -104,16 +107,30 @@ def where_mask(jets: Jets, where: Where) -> npt.NDArray[np.bool_]:
         If a name is unknown, a range is not a pair, or the function gives no mask.
     """
     if callable(where):
-        mask = np.asarray(where(jets))
-        if mask.shape != (len(jets),) or mask.dtype != np.bool_:
-            msg = f"where gave {mask.dtype} of shape {mask.shape}, expected True or False for each of {len(jets)} jets"
-            raise InvalidJetsError(msg)
-        return mask
+        return check_mask(where(jets), len(jets), unit="jet")
     mask = np.ones(len(jets), dtype=bool)
     for name, bounds in where.items():
-        low, high = _bounds(name, bounds)
-        values = _values(jets, name)
-        mask &= (low is None or values >= low) & (high is None or values < high)
+        mask &= inside(_values(jets, name), name, bounds)
+    return mask
+
+
+def check_mask(given: npt.ArrayLike, n: int, *, unit: str) -> npt.NDArray[np.bool_]:
+    """What a condition gave, refused unless it is True or False for each of `n` jets, or of what `unit` names."""
+    mask = np.asarray(given)
+    if mask.shape != (n,) or mask.dtype != np.bool_:
+        msg = f"where gave {mask.dtype} of shape {mask.shape}, expected True or False for each of {n} {unit}s"
+        raise InvalidJetsError(msg)
+    return mask
+
+
+def inside(values: npt.NDArray[Any], name: str, bounds: Any) -> npt.NDArray[np.bool_]:
+    """Which values lie in a range ``(low, high)``, None for no bound; the lower one belongs to it, the upper not."""
+    low, high = _bounds(name, bounds)
+    mask = np.ones(len(values), dtype=bool)
+    if low is not None:
+        mask &= values >= low
+    if high is not None:
+        mask &= values < high
     return mask
 
 
