@@ -1,17 +1,21 @@
 """Aspen Open Jets (arXiv:2412.10504): jets of CMS data of 2016 with their particle-flow candidates.
 
 The candidates in the file are not scaled by their PUPPI weights (against pile-up), while the jets were clustered from
-scaled ones.
+scaled ones; `jetlab.load_jets` scales them if asked to.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from jetlab.data.formats import pdg
 from jetlab.data.formats.momenta import momenta
 from jetlab.data.formats.padded import unpadded
 from jetlab.data.formats.table import Table
+from jetlab.data.formats.weighted import SCALED, scaled
 from jetlab.jets import Jets
 
 __all__ = ["count", "matches", "read"]
@@ -41,4 +45,8 @@ def read(table: Table) -> Jets:
     extra = {name: flat[name] for name in ("d0", "d0err", "dz", "dzerr")}
     extra |= {"charge": flat["charge"].astype(np.int8), "ptype": pdg.particle_types(flat["pid"])}
     info = {"jet_pt": jets[:, 0], "jet_sdmass": jets[:, 3]}
-    return Jets.from_flat(offsets, columns | extra, info=info, meta={"notes": notes})
+    made: dict[str, npt.NDArray[Any]] = columns | extra
+    if table.choice.puppi:
+        offsets, made = scaled(offsets, made, flat["puppi"])
+        notes.append(SCALED)
+    return Jets.from_flat(offsets, made, info=info, meta={"notes": notes})

@@ -12,9 +12,19 @@ from jetlab.data.formats.momenta import MOMENTA, momenta
 from jetlab.data.formats.table import Jagged, Table
 from jetlab.errors import FileError, InvalidJetsError
 from jetlab.jets import OPTIONAL_PARTICLE_FIELDS, Jets
+from jetlab.jets.domains import JETS, Domain, domain_named
 from jetlab.vocabulary import CLASSES
 
-__all__ = ["PARTICLE_FLAGS", "count", "matches", "numbered_classes", "particle_columns", "read", "unnamed_labels"]
+__all__ = [
+    "PARTICLE_FLAGS",
+    "count",
+    "flat_constituents",
+    "matches",
+    "numbered_classes",
+    "particle_columns",
+    "read",
+    "unnamed_labels",
+]
 
 PARTICLE_FLAGS = ("isChargedHadron", "isNeutralHadron", "isPhoton", "isElectron", "isMuon")
 """Columns that say what a constituent is, in the order of `jetlab.vocabulary.PARTICLE_TYPES`."""
@@ -40,11 +50,12 @@ _LABELS = ("jet_label", "label", "labels")
 def particle_columns(table: Table) -> dict[str, str]:
     """Meaning of each constituent column, by meaning: ``{"pt": "part_pt", ...}``."""
     flat = "offsets" in table.shapes
+    meanings = _ALIASES | {name: name for name in _domain(table).fields}
     found: dict[str, str] = {}
     for name, shape in table.shapes.items():
         bare = next((name[len(p) :] for p in _PREFIXES if name.lower().startswith(p)), name).lower()
-        if bare in _ALIASES and len(shape) == (1 if flat else 2) and not (flat and name == "offsets"):
-            found.setdefault(_ALIASES[bare], name)
+        if bare in meanings and len(shape) == (1 if flat else 2) and not (flat and name == "offsets"):
+            found.setdefault(meanings[bare], name)
     return found
 
 
@@ -61,9 +72,7 @@ def count(table: Table) -> int:
     return int(table.shapes[next(iter(particle_columns(table).values()))][0] or 0)
 
 
-def read(
-    table: Table, *, classes: Sequence[str] | None = None, optional: Iterable[str] = OPTIONAL_PARTICLE_FIELDS
-) -> Jets:
+def read(table: Table, *, classes: Sequence[str] | None = None, optional: Iterable[str] | None = None) -> Jets:
     """Read jets from named columns.
 
     Parameters
@@ -73,7 +82,7 @@ def read(
     classes : sequence of str, optional
         Names of the classes that a column of whole-number labels counts; by default those in the file's own metadata.
     optional : iterable of str
-        Which optional constituent fields to keep.
+        Which optional constituent fields to keep; by default all that the domain has.
 
     Returns
     -------
@@ -85,11 +94,13 @@ def read(
     InvalidJetsError, FileError
         If columns contradict each other, or hold no jets in GeV.
     """
+    domain = _domain(table)
+    optional = (*OPTIONAL_PARTICLE_FIELDS, *domain.fields) if optional is None else tuple(optional)
     names = particle_columns(table)
     n = count(table)
     of_jets = [name for name, shape in table.shapes.items() if len(shape) == 1 and shape[0] == n]
     held = table.fetch(list(dict.fromkeys([*names.values(), *of_jets, *(["offsets"] * ("offsets" in table.shapes))])))
-    offsets, flat = _constituents({meaning: held[name] for meaning, name in names.items() if name in held}, held)
+    offsets, flat = flat_constituents({meaning: held[name] for meaning, name in names.items() if name in held}, held)
     axis = {_OF_JETS[name]: np.asarray(held[name]) for name in held if _OF_JETS.get(name)}
     columns, notes = momenta(flat, axis, offsets)
     label, label_classes = _labels(table, held, classes)
@@ -108,16 +119,35 @@ def read(
         classes=label_classes,
         info=info,
         meta=dict(table.meta.get("meta", {})) | ({"notes": notes} if notes else {}),
+        domain=domain.name,
     )
 
 
 # ---- constituents ----------------------------------------------------------------------------------------------------
 
 
-def _constituents(
+def _domain(table: Table) -> Domain:
+    """The domain that JetLab wrote beside the columns."""
+    return domain_named(str(table.meta.get("meta", {}).get("domain", JETS.name)))
+
+
+def flat_constituents(
     columns: Mapping[str, Any], held: Mapping[str, Any]
 ) -> tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[Any]]]:
-    """Offsets and flat columns of constituents that come jagged, padded, or flat beside offsets."""
+    """Offsets and flat columns of constituents that come jagged, padded, or flat beside offsets.
+
+    Parameters
+    ----------
+    columns : mapping of str to array or Jagged
+        Constituent columns by meaning; where padded, ``mask`` or the momenta tell which slots are real.
+    held : mapping
+        Has the ``offsets``, if constituents are flat.
+
+    Raises
+    ------
+    InvalidJetsError
+        If the columns differ in the numbers of constituents.
+    """
     if "offsets" in held:
         return np.asarray(held["offsets"]), {name: np.asarray(values) for name, values in columns.items()}
     first = next(iter(columns))

@@ -1,21 +1,42 @@
-"""HDF5 files as tables. Links out of the file are refused: an upload must not read other files."""
+"""HDF5 files as tables, and arrays into HDF5 files.
+
+Links out of the file are refused: an upload must not read other files. What is compressed by other filters than those
+of h5py needs the package hdf5plugin.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from jetlab.data.formats.arrays import structured_columns, structured_shapes
 from jetlab.data.formats.table import Column, Jagged, Rows, Shape, Table, check_size
-from jetlab.errors import FileError
+from jetlab.errors import FileError, MissingExtraError
 
-__all__ = ["SIGNATURE", "open_hdf5"]
+__all__ = ["SIGNATURE", "open_hdf5", "save_hdf5"]
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+_META_KEY = "jetlab"
+_FILTERS = {
+    307: "bzip2",
+    32000: "lzf",
+    32001: "blosc",
+    32004: "lz4",
+    32008: "bitshuffle",
+    32013: "zfp",
+    32015: "zstd",
+    32017: "sz",
+    32024: "sz3",
+    32026: "blosc2",
+}
+"""Registered HDF5 filters by their numbers."""
 
 
 @contextmanager
@@ -38,10 +59,77 @@ def open_hdf5(path: Path) -> Iterator[Table]:
         def load(names: Sequence[str], rows: Rows | None) -> dict[str, Column]:
             wanted = {sets[name][0].name: sets[name][0] for name in names}
             check_size(sum(_unpacked_size(data, rows) for data in wanted.values()), path.stat().st_size)
+            for data in wanted.values():
+                _need_filters(data)
             read = {place: _read(data, rows) for place, data in wanted.items()}
             return {name: structured_columns(read[sets[name][0].name], sets[name][1]) for name in names}
 
-        yield Table(str(path), "HDF5", shapes, load, {}, other)
+        meta = json.loads(file.attrs[_META_KEY]) if _META_KEY in file.attrs else {}
+        yield Table(str(path), "HDF5", shapes, load, meta, other)
+
+
+def save_hdf5(path: Path, n: int, blocks: Iterable[Mapping[str, npt.NDArray[Any]]], meta: Mapping[str, Any]) -> None:
+    """Write arrays block by block, uncompressed, so that single rows can be read fast.
+
+    Parameters
+    ----------
+    path : Path
+        Where to.
+    n : int
+        Number of rows in all blocks together.
+    blocks : iterable of mappings of str to array
+        Some rows of each array; all blocks have the same names. A name with ``/`` lies in a group.
+    meta : mapping
+        JSON-safe; goes into the attribute ``jetlab`` of the file.
+    """
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        file.attrs[_META_KEY] = json.dumps(meta)
+        start = 0
+        for block in blocks:
+            stop = start + len(next(iter(block.values())))
+            for name, values in block.items():
+                if name not in file:
+                    file.create_dataset(name, (n, *values.shape[1:]), values.dtype)
+                file[name][start:stop] = values
+            start = stop
+
+
+def _need_filters(data: Any) -> None:
+    """Make the filters of a data set available: h5py's own, else those of hdf5plugin.
+
+    Raises
+    ------
+    MissingExtraError
+        If hdf5plugin is not installed.
+    FileError
+        If it does not have the filter either.
+    """
+    missing = _missing_filters(data)
+    if not missing:
+        return
+    what = f"{data.name} is compressed with {' and '.join(missing)}, which h5py alone cannot read"
+    try:
+        import hdf5plugin  # noqa: F401 importing it registers the filters
+    except ImportError as error:
+        msg = f"{what}. Install the package with these filters: pip install hdf5plugin"
+        raise MissingExtraError(msg) from error
+    missing = _missing_filters(data)
+    if missing:
+        msg = (
+            f"{data.name} is compressed with {' and '.join(missing)}, which hdf5plugin has not either; repack the file"
+        )
+        raise FileError(msg)
+
+
+def _missing_filters(data: Any) -> list[str]:
+    import h5py
+
+    plan = data.id.get_create_plist()
+    numbers = [plan.get_filter(k)[0] for k in range(plan.get_nfilters())]
+    missing = [number for number in numbers if not h5py.h5z.filter_avail(number)]
+    return [f"{_FILTERS.get(number, 'an unknown filter')} (HDF5 filter {number})" for number in missing]
 
 
 def _datasets(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

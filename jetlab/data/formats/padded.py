@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["from_rapidity", "unpadded"]
+__all__ = ["from_rapidity", "padded", "unpadded"]
 
 
 def unpadded(
@@ -22,6 +23,25 @@ def unpadded(
     """
     offsets = np.concatenate([[0], np.cumsum(real.sum(axis=1))]).astype(np.int64)
     return offsets, array[real].astype(np.float64)
+
+
+def padded(offsets: npt.NDArray[np.int64], columns: Sequence[npt.NDArray[Any]], slots: int) -> npt.NDArray[np.float32]:
+    """Flat columns as an array ``(n, slots, F)``, with zeros after the constituents; those beyond `slots` are left out.
+
+    Parameters
+    ----------
+    offsets : array of int, shape (n + 1,)
+    columns : sequence of F arrays, shape (m,)
+    slots : int
+    """
+    counts = np.diff(offsets)
+    jet = np.repeat(np.arange(len(counts)), counts)
+    slot = np.arange(offsets[-1]) - offsets[:-1][jet]
+    kept = slot < slots
+    array = np.zeros((len(counts), slots, len(columns)), dtype=np.float32)
+    for k, column in enumerate(columns):
+        array[jet[kept], slot[kept], k] = column[kept]
+    return array
 
 
 def from_rapidity(

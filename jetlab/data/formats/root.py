@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
+from jetlab.data.formats.baskets import is_plain, read_plain, rows_in_a_basket
+from jetlab.data.formats.references import SIZES, holds_references, read_references
 from jetlab.data.formats.table import Column, Jagged, Rows, Shape, Table, check_size, jagged_of
 from jetlab.errors import FileError
 
@@ -24,10 +28,13 @@ _ROWS_IN_A_BASKET = 25_000
 
 @contextmanager
 def open_root(path: Path) -> Iterator[Table]:
-    """Columns of the TTree or RNTuple named ``tree``, else of the one with most branches."""
+    """Columns of the TTree or RNTuple named ``tree``, else of the one with most branches.
+
+    A branch of reference arrays gives two columns, see `jetlab.data.formats.references`.
+    """
     import uproot
 
-    with uproot.open(path, custom_classes=_own_classes()) as file:
+    with path.open("rb") as stored, uproot.open(path, custom_classes=_own_classes()) as file:
         kinds = file.classnames(cycle=False)
         meta = json.loads(str(file[_META_KEY])) if kinds.get(_META_KEY) == "TObjString" else {}
         trees = [name for name, kind in kinds.items() if kind in ("TTree", "ROOT::RNTuple")]
@@ -35,20 +42,37 @@ def open_root(path: Path) -> Iterator[Table]:
             msg = f"it holds no tree; found {', '.join(kinds) or 'nothing'}"
             raise FileError(msg)
         chosen = "tree" if "tree" in trees else max(trees, key=lambda name: len(file[name].keys()))
-        tree = file[chosen]
-        shapes, other = _shapes(tree)
+        opened = {name: partial(_tree_table, path, stored, file, name, meta) for name in trees}
+        yield replace(opened[chosen](), trees=opened)
 
-        def load(names: Sequence[str], rows: Rows | None) -> dict[str, Column]:
-            first, last = rows or (0, tree.num_entries)
-            share = (last - first) / max(1, tree.num_entries)
-            check_size(int(share * sum(_unpacked_size(tree, name) for name in names)), path.stat().st_size)
-            arrays = tree.arrays(list(names), library="ak", entry_start=first, entry_stop=last)
-            return {
-                name: jagged_of(arrays[name], name) if None in shapes[name] else np.asarray(arrays[name])
-                for name in names
-            }
 
-        yield Table(str(path), f"ROOT, tree {chosen!r}", shapes, load, meta, other)
+def _tree_table(path: Path, stored: IO[bytes], file: Any, name: str, meta: Mapping[str, Any]) -> Table:
+    """Columns of one tree of an open file, whose bytes are `stored`."""
+    tree = file[name]
+    shapes, other = _shapes(tree)
+
+    def load(names: Sequence[str], rows: Rows | None) -> dict[str, Column]:
+        first, last = rows or (0, tree.num_entries)
+        share = (last - first) / max(1, tree.num_entries)
+        branches = dict.fromkeys(column.removesuffix(SIZES) for column in names)
+        check_size(int(share * sum(_unpacked_size(tree, branch) for branch in branches)), path.stat().st_size)
+        linked = {branch for branch in branches if holds_references(tree[branch])}
+        held: dict[str, Column] = {}
+        for branch in linked:
+            held[f"{branch}{SIZES}"], held[branch] = read_references(tree[branch], (first, last))
+        for column in names:
+            if column not in held and is_plain(tree[column]):
+                held[column] = read_plain(stored, tree[column], first, last)
+        others = [column for column in names if column not in held]
+        arrays = tree.arrays(others, library="ak", entry_start=first, entry_stop=last) if others else {}
+        for column in others:
+            values = arrays[column]
+            held[column] = jagged_of(values, column) if None in shapes[column] else np.asarray(values)
+        return {column: held[column] for column in names}
+
+    largest = max(tree.branches, key=lambda branch: branch.uncompressed_bytes) if hasattr(tree, "branches") else None
+    together = rows_in_a_basket(largest) if largest is not None and is_plain(largest) else 1
+    return Table(str(path), f"ROOT, tree {name!r}", shapes, load, meta, other, tree=name, together=together)
 
 
 def save_root(path: Path, columns: Mapping[str, Column], meta: Mapping[str, Any]) -> None:
@@ -107,7 +131,11 @@ def _shapes(tree: Any) -> tuple[dict[str, Shape], list[str]]:
     """Shapes of the numeric branches, and the names of the others."""
     shapes: dict[str, Shape] = {}
     for name in tree.keys():  # noqa: SIM118 a tree is not a mapping
-        shape = _shape(tree[name])
+        branch = tree[name]
+        if holds_references(branch):
+            shapes |= {name: (tree.num_entries, None), f"{name}{SIZES}": (tree.num_entries, None)}
+            continue
+        shape = _shape(branch)
         if shape is not None:
             shapes[name] = (tree.num_entries, *shape)
     return shapes, [name for name in tree.keys() if name not in shapes]  # noqa: SIM118

@@ -12,7 +12,21 @@ import numpy.typing as npt
 
 from jetlab.errors import FileError, InvalidJetsError, JetLabError
 
-__all__ = ["Column", "Jagged", "Rows", "Shape", "Table", "check_size", "cut", "guarded", "jagged_of"]
+__all__ = [
+    "ANYTHING",
+    "Choice",
+    "Column",
+    "Jagged",
+    "Rows",
+    "Shape",
+    "Table",
+    "check_size",
+    "cut",
+    "guarded",
+    "jagged_of",
+    "list_column",
+    "rows_linked",
+]
 
 Rows = tuple[int, int]
 """First row, and the one after the last."""
@@ -32,6 +46,30 @@ class Jagged(NamedTuple):
 
 
 Column = Jagged | npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a user asks of layouts that leave something to choose.
+
+    Parameters
+    ----------
+    collection : str, optional
+        Which of the jet collections of a file, such as ``"JetPUPPIAK8"``.
+    puppi : bool
+        Whether constituents are scaled by their PUPPI weights.
+    """
+
+    collection: str | None = None
+    puppi: bool = False
+
+    def asked(self) -> tuple[str, ...]:
+        """Names of what was asked for."""
+        return ("collection",) * (self.collection is not None) + ("puppi",) * self.puppi
+
+
+ANYTHING = Choice()
+"""Nothing in particular is asked for."""
 
 
 def cut(column: Column, rows: Rows | None) -> Column:
@@ -64,6 +102,16 @@ class Table:
         What JetLab wrote beside the columns; empty for files of others.
     other : sequence of str
         Names of columns that hold no plain numbers.
+    choice : Choice
+        What the user asks for.
+    trees : mapping of str to callable
+        The trees of a ROOT file by their paths; each call gives the columns of one.
+    tree : str
+        Path of the tree that these columns come from.
+    first : int
+        Row of the file that the first row is, for a part of a table.
+    together : int
+        Rows that are stored together: reading fewer of them takes as long.
     """
 
     name: str
@@ -72,6 +120,11 @@ class Table:
     load: Callable[[Sequence[str], Rows | None], dict[str, Column]]
     meta: Mapping[str, Any] = field(default_factory=dict)
     other: Sequence[str] = ()
+    choice: Choice = ANYTHING
+    trees: Mapping[str, Callable[[], Table]] = field(default_factory=dict)
+    tree: str = ""
+    first: int = 0
+    together: int = 1
 
     def fetch(self, names: Sequence[str]) -> dict[str, Column]:
         """Read these columns."""
@@ -95,7 +148,7 @@ class Table:
             first, last = rows or (0, stop - start)
             return self.load(names, (start + first, start + last))
 
-        return replace(self, shapes=shapes, load=load)
+        return replace(self, shapes=shapes, load=load, first=self.first + start)
 
     def _part_beside_offsets(self, start: int, stop: int, *, n: int) -> Table:
         offsets = np.asarray(self.load(["offsets"], (start, stop + 1))["offsets"]).astype(np.int64)
@@ -114,7 +167,8 @@ class Table:
                 held |= self.load(wanted, place) if wanted else {}
             return {name: held[name] for name in names}
 
-        return replace(self, shapes={name: (k, *self.shapes[name][1:]) for name, k in lengths.items()}, load=load)
+        shapes = {name: (k, *self.shapes[name][1:]) for name, k in lengths.items()}
+        return replace(self, shapes=shapes, load=load, first=self.first + start)
 
     def flat(self, name: str) -> bool:
         """Whether there is a column of this name with one value a row."""
@@ -195,3 +249,43 @@ def jagged_of(array: Any, name: str) -> Jagged:
         msg = f"column {name} of type {array.type} is not one number for each constituent, or values are missing"
         raise InvalidJetsError(msg) from error
     return Jagged(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), np.asarray(values))
+
+
+def list_column(held: Mapping[str, Column], name: str) -> Jagged:
+    """A column that must have a list in each row.
+
+    Raises
+    ------
+    InvalidJetsError
+        If it has one value a row.
+    """
+    column = held[name]
+    if not isinstance(column, Jagged):
+        msg = f"{name} holds one value an event, expected a list"
+        raise InvalidJetsError(msg)
+    return column
+
+
+def rows_linked(links: Jagged, of: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Row over all events of what a link names by its number within the event.
+
+    Parameters
+    ----------
+    links : Jagged
+        Numbers within the event, counted from 0.
+    of : array of int, shape (events + 1,)
+        Offsets of the things that the links name.
+
+    Raises
+    ------
+    InvalidJetsError
+        If a link names something that is not there.
+    """
+    counts = np.diff(links.offsets)
+    number, room = links.values.astype(np.int64), np.repeat(np.diff(of), counts)
+    if ((number < 0) | (number >= room)).any():
+        bad = int(np.flatnonzero((number < 0) | (number >= room))[0])
+        event = int(np.searchsorted(links.offsets, bad, side="right")) - 1
+        msg = f"event {event} has a link to number {number[bad]} of {room[bad]}"
+        raise InvalidJetsError(msg)
+    return number + np.repeat(of[:-1], counts)
