@@ -10,10 +10,10 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from jetlab.data.formats import jets_of, open_jets
+from jetlab.data.formats import Choice, jets_of, open_jets
 from jetlab.data.select import Selection, Where, of_classes
 from jetlab.data.sources import files_of
-from jetlab.errors import InvalidJetsError
+from jetlab.errors import FileError, InvalidJetsError
 from jetlab.jets import Jets, concatenate
 
 __all__ = ["load_jets"]
@@ -29,6 +29,8 @@ def load_jets(
     classes: str | Sequence[str] | None = None,
     split: str | None = None,
     where: Where | None = None,
+    collection: str | None = None,
+    puppi: bool = False,
     seed: int = 0,
 ) -> Jets:
     """Load jets from a data set, from files, or from arrays.
@@ -48,6 +50,11 @@ def load_jets(
     where : mapping or callable, optional
         Only jets that fulfil these conditions: ranges by observable or per-jet column, such as
         ``{"pt": (500, 600), "tau21": (None, 0.4)}``, or a function that takes `Jets` and gives a mask.
+    collection : str, optional
+        Which jets of a file with several collections, such as ``"JetPUPPIAK15"`` of Delphes or ``"Jet"`` of PFNano; by
+        default the large-radius ones. A note says which were taken.
+    puppi : bool
+        Scale constituents by their PUPPI weights against pile-up, where the file has such weights (Aspen, PFNano).
     seed : int
         Seed of the draw. Chosen jets stay in the order of the source.
 
@@ -58,7 +65,7 @@ def load_jets(
     Raises
     ------
     FileError
-        If a file is missing, damaged or of no known layout.
+        If a file is missing, damaged, of no known layout, or without the collection or weights asked for.
     InvalidJetsError, UnitsError
         If numbers are not those of jets in GeV, or there are too few jets.
 
@@ -67,7 +74,7 @@ def load_jets(
     >>> jets = load_jets("sample", n=1000, classes=["QCD", "Tbqq"], split="test")
     """
     selection = Selection.made(classes, split, where)
-    jets = _all_jets(source, selection)
+    jets = _all_jets(source, selection, Choice(collection, puppi))
     if selection.classes is not None:
         jets = of_classes(jets, selection.classes)  # every one must occur
     return jets if n is None else _drawn(jets, n, seed=seed)
@@ -76,14 +83,17 @@ def load_jets(
 # ---- sources ---------------------------------------------------------------------------------------------------------
 
 
-def _all_jets(source: Any, selection: Selection) -> Jets:
+def _all_jets(source: Any, selection: Selection, choice: Choice) -> Jets:
     """The wanted jets of a source; of files that are much larger, only the wanted jets are held."""
     if isinstance(source, Jets):
+        if choice.asked():
+            msg = f"{' and '.join(choice.asked())} cannot be chosen for jets in memory; give the file"
+            raise FileError(msg)
         return selection.of(source)
     if isinstance(source, (Mapping, ak.Array)):
-        return selection.of(jets_of(source))
+        return selection.of(jets_of(source, choice=choice))
     files = files_of(source)
-    parts = [part for path in files for part in _pieces(path, selection)]
+    parts = [part for path in files for part in _pieces(path, selection, choice)]
     if len(parts) == 1:
         return parts[0]
     joined = concatenate(parts)
@@ -96,8 +106,8 @@ def _all_jets(source: Any, selection: Selection) -> Jets:
     return joined
 
 
-def _pieces(path: Path, selection: Selection) -> list[Jets]:
-    with open_jets(path) as file:
+def _pieces(path: Path, selection: Selection, choice: Choice) -> list[Jets]:
+    with open_jets(path, choice=choice) as file:
         if len(file) <= _AT_ONCE:
             return [selection.of(file.read())]
         return [selection.of(file.read(k, min(k + _AT_ONCE, len(file)))) for k in range(0, len(file), _AT_ONCE)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from jetlab.data.formats.reading import (
     LAYOUTS,
+    Choice,
     JetFile,
     Layout,
     Recognised,
@@ -21,6 +22,7 @@ from jetlab.data.formats.writing import write_jets
 
 __all__ = [
     "LAYOUTS",
+    "Choice",
     "JetFile",
     "Layout",
     "Recognised",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,31 +10,40 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from jetlab.data.clustering import JetFinder
 from jetlab.data.formats import (
     arrays,
     aspen,
     atlas,
     columns,
     compact,
+    delphes,
+    h1,
     hdf5,
     jetclass,
     jetclass2,
     jetnet,
+    lhco,
+    minerva,
     mod,
     nanoaod,
+    neutrino,
+    omnifold,
     omnilearn,
     parquet,
     quarkgluon,
     root,
     toptagging,
 )
-from jetlab.data.formats.table import Table, guarded
+from jetlab.data.formats.table import ANYTHING, Choice, Table, guarded
 from jetlab.errors import FileError, InvalidJetsError
-from jetlab.jets import Jets
+from jetlab.jets import Events, Jets, Pairs
 
 __all__ = [
     "LAYOUTS",
+    "Choice",
     "JetFile",
     "Layout",
     "Recognised",
@@ -66,6 +75,14 @@ class Layout:
         What reading converts, always.
     in_parts : bool
         Whether some of the rows can be read alone.
+    choices : tuple of str
+        What of `jetlab.data.formats.table.Choice` it honours.
+    unit : str
+        What a row is: a jet, or an event or a pair of jets.
+    events : callable, optional
+        Turns some rows into `Events`; see `jetlab.data.formats.lhco.read_events`.
+    pairs : callable, optional
+        Turns a table into `Pairs`.
     """
 
     name: str
@@ -75,6 +92,10 @@ class Layout:
     read: Callable[[Table], Jets]
     notes: tuple[str, ...] = ()
     in_parts: bool = True
+    choices: tuple[str, ...] = ()
+    unit: str = "jet"
+    events: Callable[[Table, npt.NDArray[np.int64], JetFinder, Sequence[int] | None], Events] | None = None
+    pairs: Callable[[Table], Pairs] | None = None
 
 
 LAYOUTS = (
@@ -107,7 +128,7 @@ LAYOUTS = (
         jetnet.matches,
         jetnet.count,
         jetnet.read,
-        ("pT relative to the jet is multiplied by the jet pT", "jets are put at phi = 0", "the file carries no labels"),
+        ("pT relative to the jet is multiplied by the jet pT",),
     ),
     Layout(
         "top tagging",
@@ -139,7 +160,8 @@ LAYOUTS = (
         aspen.matches,
         aspen.count,
         aspen.read,
-        ("candidates are not scaled by their PUPPI weights",),
+        ("candidates are scaled by their PUPPI weights only if asked for (puppi=True)",),
+        choices=("puppi",),
     ),
     Layout(
         "NanoAOD",
@@ -147,8 +169,48 @@ LAYOUTS = (
         nanoaod.matches,
         nanoaod.count,
         nanoaod.read,
-        ("impact parameters in cm became mm", "candidates are not scaled by PUPPI weights or jet energy corrections"),
+        (
+            "impact parameters in cm became mm",
+            "candidates are scaled by PUPPI weights only if asked for (puppi=True), by jet energy corrections never",
+        ),
         in_parts=False,
+        choices=("collection", "puppi"),
+    ),
+    Layout(
+        "Delphes",
+        "a jet branch with Constituents, and ParticleFlowCandidate or EFlowTrack, EFlowPhoton, EFlowNeutralHadron "
+        "(Delphes)",
+        delphes.matches,
+        delphes.count,
+        delphes.read,
+        ("masses follow from the PDG codes; candidates of calorimeter towers are massless",),
+        in_parts=False,
+        choices=("collection",),
+    ),
+    Layout(
+        "H1",
+        "jet_pt, ... and jet_part_pt, jet_part_eta, jet_part_phi, jet_part_e, jet_part_idx in Django/minitree or "
+        "Rapgap/minitree (H1)",
+        h1.matches,
+        h1.count,
+        h1.read,
+        ("all jets of an event are read; the quantities of the event are in info",),
+        in_parts=False,
+    ),
+    Layout(
+        "neutrino",
+        "token_pt, token_eta, token_phi, token_energy and token_class, in GeV or named ..._mev (neutrino events)",
+        neutrino.matches,
+        neutrino.count,
+        neutrino.read,
+    ),
+    Layout(
+        "MINERvA",
+        "data (m, 10) beside offsets, global_features (n, 16) and truth_labels (n, 15) (MINERvA events)",
+        minerva.matches,
+        minerva.count,
+        minerva.read,
+        ("logarithms were undone, MeV became GeV, positions became mm and times ns", "dE/dx has lost its sign"),
     ),
     Layout(
         "MOD",
@@ -158,6 +220,40 @@ LAYOUTS = (
         mod.read,
         ("rapidities became pseudorapidities",),
         in_parts=False,
+    ),
+    Layout(
+        "LHC Olympics",
+        "a pandas table of 2100 or 2101 numbers a row: pT, eta, phi of 700 particles, and the label (LHC Olympics)",
+        lhco.matches,
+        lhco.count,
+        lhco.read,
+        ("rows are events of massless particles, clustered into jets",),
+        unit="event",
+        events=lhco.read_events,
+    ),
+    Layout(
+        "LHC Olympics jets",
+        "data (n, 2, P, 7) and jet (n, 2, 5) (LHC Olympics as OmniLearn prepares them)",
+        lhco.matches_clustered,
+        lhco.count_clustered,
+        lhco.read_clustered,
+        ("rows are events of two jets",),
+        unit="event",
+        events=lhco.read_clustered_events,
+    ),
+    Layout(
+        "OmniFold",
+        "gen_jets, gen_particles, sim_jets, sim_particles (OmniFold Z + jet)",
+        omnifold.matches,
+        omnifold.count,
+        omnifold.read,
+        (
+            "pT were multiplied by 100 GeV and directions moved to the jet",
+            "rapidities became pseudorapidities, with masses by PDG code",
+            "jet_pt at detector level includes an energy correction that the constituents do not have",
+        ),
+        unit="pair",
+        pairs=omnifold.read_pairs,
     ),
     Layout(
         "OmniLearn",
@@ -198,6 +294,8 @@ _STRANGERS = {
     b"%PDF": "a PDF document",
 }
 
+_LACKS = {"collection": "has a single set of jets", "puppi": "carries no PUPPI weights"}
+
 _MANY = 128
 
 
@@ -216,13 +314,15 @@ class Recognised:
     description : str
         The same in words.
     n_jets : int
-        Number of jets.
+        Number of jets, or of whatever else a row is.
     fields : tuple of str
         Constituent columns, by meaning.
     columns : tuple of str
         All numeric columns by their names in the file.
     notes : tuple of str
         What reading converts or assumes.
+    unit : str
+        What a row is: a jet, an event or a pair of jets.
     """
 
     path: Path
@@ -233,18 +333,21 @@ class Recognised:
     fields: tuple[str, ...]
     columns: tuple[str, ...]
     notes: tuple[str, ...]
+    unit: str = "jet"
 
     def __str__(self) -> str:
-        return f"{self.path.name}: {self.n_jets:,} jets in the {self.layout} layout ({self.container})"
+        return f"{self.path.name}: {self.n_jets:,} {self.unit}s in the {self.layout} layout ({self.container})"
 
 
-def recognise(path: str | Path) -> Recognised:
+def recognise(path: str | Path, *, choice: Choice = ANYTHING) -> Recognised:
     """Say what a file is, from its structure alone: no jets are read or checked.
 
     Parameters
     ----------
     path : str or Path
         A file of any format that JetLab reads, with any name.
+    choice : Choice
+        What to take where a layout leaves a choice.
 
     Returns
     -------
@@ -256,7 +359,8 @@ def recognise(path: str | Path) -> Recognised:
         If it is no such file or damaged; the message says what was found and what was expected.
     """
     path = Path(path)
-    with guarded(str(path), "recognised"), _container(path)(path) as table:
+    with guarded(str(path), "recognised"), _container(path)(path) as opened:
+        table = replace(opened, choice=choice)
         layout = _layout(table)
         return Recognised(
             path=path,
@@ -267,6 +371,7 @@ def recognise(path: str | Path) -> Recognised:
             fields=tuple(columns.particle_columns(table)),
             columns=tuple(table.shapes),
             notes=layout.notes,
+            unit=layout.unit,
         )
 
 
@@ -279,6 +384,11 @@ class JetFile:
 
     def __len__(self) -> int:
         return self._n
+
+    @property
+    def together(self) -> int:
+        """Number of jets that are stored together: reading fewer of them takes as long."""
+        return self._table.together if self.layout.in_parts else self._n
 
     def read(self, start: int = 0, stop: int | None = None) -> Jets:
         """Read and check jets `start` to `stop` (all, if not given); errors as for `read_jets`."""
@@ -293,6 +403,24 @@ class JetFile:
         meta = {"source": self.path.name} | jets.meta | {"file": self.path.name, "layout": self.layout.name}
         return jets.with_meta(**(meta | {"notes": notes}))
 
+    def read_events(
+        self, rows: npt.NDArray[np.int64], finder: JetFinder, wanted: Sequence[int] | None = None
+    ) -> Events:
+        """Read some rows as events; arguments and errors as for `jetlab.data.formats.lhco.read_events`."""
+        if self.layout.events is None:
+            msg = f"{self.path} holds jets in the {self.layout.name} layout, no events; jetlab.load_jets reads them"
+            raise FileError(msg)
+        with guarded(str(self.path), "read"):
+            return self.layout.events(self._table, rows, finder, wanted)
+
+    def read_pairs(self) -> Pairs:
+        """Read all rows as pairs of jets at generator and at detector level; errors as for `read_jets`."""
+        if self.layout.pairs is None:
+            msg = f"{self.path} is in the {self.layout.name} layout, without pairs; jetlab.load_jets reads its jets"
+            raise FileError(msg)
+        with guarded(str(self.path), "read"):
+            return self.layout.pairs(self._table)
+
     def _part(self, start: int, stop: int) -> Table:
         part = self._table.part(start, stop, n=self._n)
         return replace(part, meta={**part.meta, "classes": self._classes}) if self._classes else part
@@ -305,34 +433,38 @@ class JetFile:
 
 
 @contextmanager
-def open_jets(path: str | Path) -> Iterator[JetFile]:
+def open_jets(path: str | Path, *, choice: Choice = ANYTHING) -> Iterator[JetFile]:
     """Open a file of jets, to read it in parts.
 
     Parameters
     ----------
     path : str or Path
         A file of any format that JetLab reads, with any name.
+    choice : Choice
+        What to take where a layout leaves a choice.
 
     Raises
     ------
     FileError
-        If it is no such file, damaged, or has unknown columns.
+        If it is no such file, damaged, has unknown columns, or does not have what was chosen.
     """
     path = Path(path)
     with ExitStack() as stack:
         with guarded(str(path), "read"):
-            table = stack.enter_context(_container(path)(path))
+            table = replace(stack.enter_context(_container(path)(path)), choice=choice)
             layout = _layout(table)
         yield JetFile(path, table, layout)
 
 
-def read_jets(path: str | Path) -> Jets:
+def read_jets(path: str | Path, *, collection: str | None = None, puppi: bool = False) -> Jets:
     """Read and check all jets of one file.
 
     Parameters
     ----------
     path : str or Path
         A file of any format that JetLab reads, with any name.
+    collection, puppi
+        As for `jetlab.load_jets`.
 
     Returns
     -------
@@ -346,11 +478,11 @@ def read_jets(path: str | Path) -> Jets:
     InvalidJetsError, UnitsError
         If the numbers are not those of jets in GeV; the message names file, jet and column.
     """
-    with open_jets(path) as file:
+    with open_jets(path, choice=Choice(collection, puppi)) as file:
         return file.read()
 
 
-def jets_of(given: Mapping[str, Any] | Any) -> Jets:
+def jets_of(given: Mapping[str, Any] | Any, *, choice: Choice = ANYTHING) -> Jets:
     """Turn arrays in memory into jets, by the names of their columns.
 
     Parameters
@@ -358,6 +490,8 @@ def jets_of(given: Mapping[str, Any] | Any) -> Jets:
     given : mapping of str to array_like, or awkward.Array
         Constituent columns as in a file: jagged (awkward), padded to ``(n, P)`` or flat beside ``offsets``; or an
         awkward array of constituent records. GeV, radians.
+    choice : Choice
+        What to take where a layout leaves a choice.
 
     Raises
     ------
@@ -365,7 +499,7 @@ def jets_of(given: Mapping[str, Any] | Any) -> Jets:
         If the columns are not understood or the numbers are not those of jets.
     """
     names = given.fields if hasattr(given, "fields") else given
-    table = arrays.table_of({name: given[name] for name in names})
+    table = replace(arrays.table_of({name: given[name] for name in names}), choice=choice)
     return _layout(table).read(table)
 
 
@@ -389,7 +523,8 @@ def signature_of(path: Path) -> bytes | None:
 def _container(path: Path) -> Callable[[Path], AbstractContextManager[Table]]:
     signature = signature_of(path)
     if signature is None:
-        msg = f"{path} {_stranger(path)}; expected Parquet, ROOT, HDF5 or NumPy (npz, npy). Its name does not matter"
+        known = "Parquet, ROOT, HDF5, NumPy (npz, npy)"
+        msg = f"{path} {_stranger(path)}; expected {known}. Its name does not matter"
         raise FileError(msg)
     return _CONTAINERS[signature]
 
@@ -418,8 +553,13 @@ def _layout(table: Table) -> Layout:
         expected = "; or ".join(layout.description for layout in LAYOUTS[1:])
         msg = f"no jets recognised: {table.kind} with the columns {table.listing()}. Expected {expected}"
         raise FileError(msg)
+    for asked in table.choice.asked():
+        if asked not in layout.choices:
+            able = ", ".join(other.name for other in LAYOUTS if asked in other.choices)
+            msg = f"the {layout.name} layout {_LACKS[asked]}; {asked}= is for {able}. Leave it out"
+            raise FileError(msg)
     if layout.count(table) < 1:
-        msg = f"{table.kind} in the {layout.name} layout, but it holds no jets"
+        msg = f"{table.kind} in the {layout.name} layout, but it holds no {layout.unit}s"
         raise FileError(msg)
     return layout
 
