@@ -11,8 +11,10 @@ import pytest
 
 import jetlab
 from jetlab.data import load_events, load_jets, load_pairs, recognise, stream_jets
+from jetlab.data.catalog import DATASETS
 from jetlab.data.clustering import JetFinder, events_of
 from jetlab.data.formats import lhco, omnifold, pdg
+from jetlab.data.masterkey import KEY_CLASSES
 from jetlab.errors import FileError, InvalidJetsError, JetLabError, UnitsError
 from jetlab.jets import Events, Jets, Pairs, concatenate, invariant_mass
 from tests.toys import toy_jets
@@ -719,3 +721,17 @@ def test_wrong_omnifold_files_are_refused(tmp_path: Path) -> None:
     path, *_ = write_omnifold(tmp_path / "nan.npz", gen_particles=broken)
     with pytest.raises(InvalidJetsError, match="of jet 2 has eta = nan"):
         load_pairs(path)
+
+
+# ---- catalogue -------------------------------------------------------------------------------------------------------
+
+
+def test_the_catalogue_knows_events_and_pairs() -> None:
+    boxes, pairs = DATASETS["lhco-blackboxes"], DATASETS["omnifold"]
+    assert sorted(file for file in boxes.files if file.endswith(".masterkey")) == [
+        "events_LHCO2020_BlackBox1.masterkey",
+        "events_LHCO2020_BlackBox3.masterkey",
+    ]
+    assert boxes.classes == KEY_CLASSES
+    assert len(set(pairs.files.values())) == len(pairs.files) == 68
+    assert all(checksum.startswith("md5:") for checksum in pairs.files.values())

@@ -4,7 +4,7 @@ All arrays come twice, with ``gen_`` and with ``sim_`` in front: ``jets`` (n, 4)
 ``particles`` (n, P, 4) with pT / 100 GeV, rapidity and azimuth relative to the jet, and a code for the particle type;
 ``mults``, ``lhas``, ``widths``, ``ang2s``, ``tau2s``, ``sdms``, ``zgs`` (n,). ``gen_Zs`` (n, 3) is the Z boson.
 
-At detector level cells of the electromagnetic calorimeter count as photons and those of the hadronic one as K0L, and the
+At detector level cells of the electromagnetic calorimeter count as photons, those of the hadronic one as K0L, and the
 published jets carry an energy correction: their momenta are in ``info``, beside those that the constituents add up to.
 """
 
