@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import uproot
 
 from jetlab.data import load_jets, read_jets, recognise, stream_jets
+from jetlab.data.formats import open_jets
 from jetlab.data.formats.references import identity
 from jetlab.errors import FileError
+from jetlab.jets import Jets
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 PUPPI = DATA / "sophon_jetclass2" / "events_delphes_example.root"
@@ -31,9 +35,19 @@ TRACKS = ("ParticleFlowCandidate", "EFlowTrack", "Track")
 TOWERS = ("EFlowPhoton", "EFlowNeutralHadron", "Tower")
 
 
+@cache
+def tree_of(path: Path) -> Any:
+    return uproot.open(path)["Delphes"]
+
+
+@cache
+def jets_in(path: Path, collection: str | None = None) -> Jets:
+    return read_jets(path, collection=collection)
+
+
 def sums_of_referred_objects(path: Path, collection: str) -> tuple[np.ndarray, int]:
     """Four-momenta (E, px, py, pz) of jets from the objects that their references name, event by event."""
-    tree = uproot.open(path)["Delphes"]
+    tree = tree_of(path)
     branches = [name for name in (*TRACKS, *TOWERS) if f"{name}_size" in tree]
 
     def column(branch: str, name: str) -> list:
@@ -71,7 +85,7 @@ def sums_of_referred_objects(path: Path, collection: str) -> tuple[np.ndarray, i
 
 @pytest.mark.parametrize(("path", "asked", "taken", "n"), COLLECTIONS)
 def test_jets_are_the_sums_of_the_objects_they_refer_to(path: Path, asked: str | None, taken: str, n: int) -> None:
-    jets = read_jets(path, collection=asked)
+    jets = jets_in(path, asked)
     assert len(jets) == n
     assert jets.meta["layout"] == "Delphes"
     assert f"jets are those of {taken}" in jets.meta["notes"]
@@ -82,7 +96,7 @@ def test_jets_are_the_sums_of_the_objects_they_refer_to(path: Path, asked: str |
 
 @pytest.mark.parametrize(("path", "asked", "taken", "n"), COLLECTIONS)
 def test_jets_have_the_momenta_that_delphes_wrote(path: Path, asked: str | None, taken: str, n: int) -> None:
-    jets = read_jets(path, collection=asked)
+    jets = jets_in(path, asked)
     np.testing.assert_allclose(jets.pt, jets.info["jet_pt"], rtol=1e-6)
     np.testing.assert_allclose(jets.eta, jets.info["jet_eta"], atol=1e-6)
     assert (np.abs(jets.phi - jets.info["jet_phi"]) < 1e-5).all()
@@ -90,15 +104,15 @@ def test_jets_have_the_momenta_that_delphes_wrote(path: Path, asked: str | None,
 
 
 def test_masses_agree_where_no_constituent_lacks_momentum() -> None:
-    jets = read_jets(EFLOW, collection="CaloJet08")
+    jets = jets_in(EFLOW, "CaloJet08")
     np.testing.assert_allclose(jets.mass, jets.info["jet_mass"], atol=1e-3)
-    jets = read_jets(HIGGS)
+    jets = jets_in(HIGGS)
     same = np.abs(jets.mass - jets.info["jet_mass"]) < 1e-3
     assert same.sum() >= 10  # all that hold no track of weight 0
 
 
 def test_units_charges_and_types() -> None:
-    jets = read_jets(PUPPI)
+    jets = jets_in(PUPPI)
     charged = jets.flat("charge") != 0
     assert set(np.unique(jets.flat("charge"))) == {-1, 0, 1}
     assert set(np.unique(jets.flat("ptype")[~charged])) <= {1, 2}
@@ -112,7 +126,7 @@ def test_units_charges_and_types() -> None:
 
 
 def test_candidates_of_the_calorimeter_are_photons_and_neutral_hadrons() -> None:
-    jets = read_jets(EFLOW)
+    jets = jets_in(EFLOW)
     counts = np.bincount(jets.flat("ptype").astype(int), minlength=3)
     assert counts[1] == 907
     assert counts[2] == 2245
@@ -134,7 +148,17 @@ def test_recognised_and_streamed() -> None:
     assert (found.layout, found.n_jets) == ("Delphes", 158)
     batches = list(stream_jets(EFLOW, batch_size=50, collection="CaloJet08", shuffle=False))
     assert sum(map(len, batches)) == 147
-    np.testing.assert_array_equal(batches[0].pt, read_jets(EFLOW, collection="CaloJet08")[: len(batches[0])].pt)
+    np.testing.assert_array_equal(batches[0].pt, jets_in(EFLOW, "CaloJet08")[: len(batches[0])].pt)
+
+
+def test_parts_are_read_alone() -> None:
+    whole = jets_in(EFLOW)
+    with open_jets(EFLOW) as file:
+        for start, stop in ((0, 3), (57, 101), (150, 158), (40, 41), (9, 9)):
+            part = file.read(start, stop)
+            np.testing.assert_array_equal(part.flat("pt"), whole[start:stop].flat("pt"))
+            np.testing.assert_array_equal(part.flat("dz"), whole[start:stop].flat("dz"))
+            np.testing.assert_array_equal(part.info["event"], whole.info["event"][start:stop])
 
 
 def test_delphes_has_no_weights() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jetlab.data import load_jets, read_jets, stream_jets
+from jetlab.data.formats import Choice, open_jets
 from jetlab.errors import FileError, InvalidJetsError
 from jetlab.jets import Jets
 from tests.toys import toy_jets
@@ -37,6 +38,16 @@ def test_other_jets_of_pfnano() -> None:
     assert 0.8 < np.median(ratio) < 1.1
     with pytest.raises(FileError, match=r"no jets 'Jets'.*found .*FatJet"):
         load_jets(COFFEA / "pfnano.root", collection="Jets")
+
+
+@here
+def test_parts_of_an_event_file_are_read_alone() -> None:
+    whole = read_jets(COFFEA / "pfnano.root", puppi=True)
+    with open_jets(COFFEA / "pfnano.root", choice=Choice(puppi=True)) as file:
+        for start, stop in ((0, 5), (4, 17), (23, 24)):
+            part = file.read(start, stop)
+            np.testing.assert_array_equal(part.flat("pt"), whole[start:stop].flat("pt"))
+            np.testing.assert_array_equal(part.info["event"], whole.info["event"][start:stop])
 
 
 @here

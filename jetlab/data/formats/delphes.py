@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,7 @@ from jetlab.data.formats.table import Column, Rows, Table, list_column
 from jetlab.errors import FileError
 from jetlab.jets import Jets, wrap_phi
 
-__all__ = ["count", "matches", "read"]
+__all__ = ["count", "matches", "read", "settled", "starts"]
 
 FlatColumns = dict[str, npt.NDArray[np.number]]
 
@@ -65,8 +66,18 @@ def matches(table: Table) -> bool:
 
 def count(table: Table) -> int:
     """Number of jets in all events."""
+    return int(starts(table)[-1])
+
+
+def starts(table: Table) -> npt.NDArray[np.int64]:
+    """Number of jets before each event, and that of all."""
     name = _column(_chosen(table), "PT")
-    return int(list_column(table.fetch([name]), name).offsets[-1])
+    return list_column(table.fetch([name]), name).offsets
+
+
+def settled(table: Table) -> Table:
+    """The same table with its collection chosen, so that all parts of a file give the same jets."""
+    return replace(table, choice=replace(table.choice, collection=_chosen(table)))
 
 
 def read(table: Table) -> Jets:
@@ -96,7 +107,7 @@ def read(table: Table) -> Jets:
             f"{int((~kept).sum())} constituents without momentum were left out: their masses alone count in jet_mass"
         )
     info = {f"jet_{name.lower()}": list_column(held, column).values for name, column in own.items()}
-    return Jets.from_flat(offsets, flat, info={"event": jet_event} | info, meta={"notes": notes})
+    return Jets.from_flat(offsets, flat, info={"event": table.first + jet_event} | info, meta={"notes": notes})
 
 
 # ---- collections -----------------------------------------------------------------------------------------------------

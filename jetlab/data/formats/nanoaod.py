@@ -19,7 +19,7 @@ from jetlab.data.formats.weighted import SCALED, scaled
 from jetlab.errors import FileError
 from jetlab.jets import Jets, wrap_phi
 
-__all__ = ["count", "matches", "read"]
+__all__ = ["count", "matches", "read", "starts"]
 
 
 class _Names(NamedTuple):
@@ -43,8 +43,13 @@ def matches(table: Table) -> bool:
 
 def count(table: Table) -> int:
     """Number of jets in all events."""
+    return int(starts(table)[-1])
+
+
+def starts(table: Table) -> npt.NDArray[np.int64]:
+    """Number of jets before each event, and that of all."""
     name = f"{_names(table).jets}pt"
-    return int(list_column(table.fetch([name]), name).offsets[-1])
+    return list_column(table.fetch([name]), name).offsets
 
 
 def read(table: Table) -> Jets:
@@ -78,7 +83,7 @@ def read(table: Table) -> Jets:
     if table.choice.puppi:
         offsets, flat = scaled(offsets, flat, list_column(held, weight).values[row])
         notes.append(SCALED)
-    event = np.repeat(np.arange(len(jet_pt.offsets) - 1), np.diff(jet_pt.offsets))
+    event = table.first + np.repeat(np.arange(len(jet_pt.offsets) - 1), np.diff(jet_pt.offsets))
     return Jets.from_flat(offsets, flat, info={"event": event, "jet_pt": jet_pt.values}, meta={"notes": notes})
 
 
