@@ -176,7 +176,7 @@ def test_omnilearned_of_plain_jets(tmp_path: Path) -> None:
     bare = Jets.from_flat(jets.offsets, {name: jets.flat(name) for name in jets.fields})
     path = write_jets(bare, tmp_path / "train.h5", layout="omnilearned")
     with h5py.File(path) as file:
-        assert file["data"].shape[2] == 5
+        assert file["data"].shape[2] == 4
         assert (file["pid"][:] == 0).all()
     found = read_jets(path)
     assert found.label is None
@@ -266,3 +266,16 @@ def test_a_kill_leaves_no_half_file_under_its_name(tmp_path: Path) -> None:
         process.send_signal(signal.SIGKILL)
     assert path.read_bytes() == before
     assert len(read_jets(path)) == 5
+
+
+def test_omnilearned_columns_follow_what_the_jets_have(tmp_path: Path) -> None:
+    jets = full_jets()
+    for fields, width in ((("ptype",), 5), (("ptype", "charge"), 5), (("d0", "d0err", "dz", "dzerr"), 8)):
+        flat = {name: jets.flat(name) for name in ("pt", "eta", "phi", "mass", *fields)}
+        path = write_jets(Jets.from_flat(jets.offsets, flat), tmp_path / "train.h5", layout="omnilearned")
+        with h5py.File(path) as file:
+            assert file["data"].shape[2] == width
+        found = read_jets(path)
+        assert set(found.fields) == {"pt", "eta", "phi", "mass", *fields}
+        for name in fields:
+            np.testing.assert_allclose(found.flat(name), jets.flat(name), rtol=1e-3, atol=1e-6)

@@ -5,9 +5,10 @@ OmniLearn: ``data`` (n, P, 7 or 13) with deta, dphi, log(1 - pT/jet pT), log pT,
 (n, P, 4 or more) with deta, dphi, log pT, log E, no ``jet``. Labels are ``pid`` in both.
 
 OmniLearned takes log pT = 0 for padding, so a particle of exactly 1 GeV would vanish; JetLab writes it as the next
-larger number in single precision (1.0000001 GeV). In its files column 4 counts `PARTICLE_CODES`, columns 5 to 8 are
-tanh d0, d0err, tanh dz, dzerr [mm] where the jets have them, ``global`` is log pT, eta, log(1 + mass) and a hundredth
-of the multiplicity, and ``jet_eta``, ``jet_phi`` beside them tell where the jets were.
+larger number in single precision (1.0000001 GeV). In its files a column with the codes of `PARTICLE_CODES` follows if
+the jets have particle types (``--use-pid`` of OmniLearned), and four with tanh d0, d0err, tanh dz, dzerr [mm] if they
+have impact parameters (``--use-add``). ``global`` is log pT, eta, log(1 + mass) and a hundredth of the multiplicity
+(``--conditional --num-cond 4``), and ``jet_eta``, ``jet_phi`` beside it tell where the jets were.
 """
 
 from __future__ import annotations
@@ -120,14 +121,13 @@ def _read_own(table: Table) -> Jets:
         "phi": wrap_phi(rows[:, 1] + np.repeat(held["jet_phi"], counts)),
         "mass": np.sqrt(np.where(squared > _LOG_ROUNDING * energy**2, squared, 0.0)),
     }
-    code = np.clip(np.rint(rows[:, 4]).astype(np.int64), 0, len(PARTICLE_CODES) - 1)
-    extra: dict[str, npt.NDArray[Any]] = {"charge": _CHARGE_OF_CODE[code], "ptype": _TYPE_OF_CODE[code]}
-    if data.shape[2] > 5:
-        extra |= {
-            name: _far(column) if name in ("d0", "dz") else column
-            for name, column in zip(_IMPACT, rows[:, 5:9].T, strict=True)
-        }
-    columns |= {name: values for name, values in extra.items() if name in meta.get("fields", ())}
+    known = tuple(meta.get("fields", ()))
+    if "ptype" in known:
+        code = np.clip(np.rint(rows[:, 4]).astype(np.int64), 0, len(PARTICLE_CODES) - 1)
+        columns |= {"ptype": _TYPE_OF_CODE[code]} | ({"charge": _CHARGE_OF_CODE[code]} if "charge" in known else {})
+    if set(_IMPACT) <= set(known):
+        for name, column in zip(_IMPACT, rows[:, -len(_IMPACT) :].T, strict=True):
+            columns[name] = _far(column) if name in ("d0", "dz") else column
     return Jets.from_flat(
         offsets,
         columns,
@@ -153,7 +153,8 @@ def omnilearned_arrays(jets: Jets, slots: int) -> dict[str, npt.NDArray[np.numbe
     """The arrays of OmniLearned: ``data``, ``pid``, ``global``, and the jet axes. Jets without labels get ``pid`` 0."""
     log_pt = np.log(jets.flat("pt"))
     log_pt = np.where(log_pt == 0, _LEAST_LOG, log_pt)
-    columns = [jets.flat("deta"), jets.flat("dphi"), log_pt, np.log(jets.flat("energy")), _codes(jets)]
+    columns = [jets.flat("deta"), jets.flat("dphi"), log_pt, np.log(jets.flat("energy"))]
+    columns += [_codes(jets)] if "ptype" in jets.fields else []
     if all(name in jets.fields for name in _IMPACT):
         columns += [np.tanh(jets.flat(name)) if name in ("d0", "dz") else jets.flat(name) for name in _IMPACT]
     whole = np.log(np.maximum(jets.pt, 1e-6)), jets.eta, np.log1p(jets.mass), _hundredths(jets.multiplicity)
@@ -181,8 +182,6 @@ def omnilearned_losses(jets: Jets, slots: int) -> Sequence[str]:  # noqa: ARG001
 
 def _codes(jets: Jets) -> npt.NDArray[np.int64]:
     """Codes into `PARTICLE_CODES`; charged particles without a charge count as positive."""
-    if "ptype" not in jets.fields:
-        return np.zeros(int(jets.offsets[-1]), dtype=np.int64)
     code = _CODE_OF_TYPE[jets.flat("ptype")]
     return code + np.isin(code, _CHARGED) * (jets.flat("charge") < 0) if "charge" in jets.fields else code
 
