@@ -13,7 +13,7 @@ from jetlab.errors import InvalidJetsError, JetLabError
 from jetlab.evaluate.tagging import binomial_error
 from jetlab.models.particlenet import ParticleNetConfig
 from jetlab.models.tagger import Tagger, TaggerConfig
-from jetlab.tasks import classify
+from jetlab.tasks import classify, remembered_inputs
 from jetlab.vocabulary import CLASSES
 
 from .toys import toy_jets
@@ -65,10 +65,27 @@ def test_classifying_can_be_stopped(tagger: Tagger) -> None:
         evaluate.confusion_matrix(table, np.zeros(20, int))
 
 
+def test_a_norm_that_has_seen_these_jets_remembers_them(tagger: Tagger) -> None:
+    jets = toy_jets(300)
+    data = ParticleSet(jets, tagger.recipe)
+    padded = torch.zeros(300, 128, tagger.recipe.width)
+    batch = data.batch(np.arange(300))
+    padded[:, : batch.x.shape[1]] = batch.x
+    taught = Tagger(tagger.config)
+    taught.backbone.norm.running_mean = padded.mean((0, 1))
+    taught.backbone.norm.running_var = padded.var((0, 1), correction=0)
+    table = remembered_inputs(taught, jets)
+    assert list(table.index) == ["pt", "energy", "ptrel", "energyrel", "distance", "deta_outward", "dphi"]
+    np.testing.assert_allclose(table["training"], table["jets"], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(table["training_squares"], table["jets_squares"], rtol=1e-4)
+    other = remembered_inputs(taught, toy_jets(300, seed=1))
+    assert (np.abs(other["jets"] - table["jets"]) < 5 * np.hypot(other["jets_err"], table["jets_err"])).all()
+
+
 def test_what_cannot_be_classified_is_refused(tagger: Tagger) -> None:
     with pytest.raises(InvalidJetsError, match="no jets to classify"):
         classify(tagger, toy_jets(5)[:0])
-    with pytest.raises(JetLabError, match="needs a Tagger, found a Linear"):
+    with pytest.raises(JetLabError, match="expected a Tagger, found a Linear"):
         classify(torch.nn.Linear(2, 2), toy_jets(5))
     with pytest.raises(JetLabError, match="batch_size is 0"):
         classify(tagger, toy_jets(5), batch_size=0)

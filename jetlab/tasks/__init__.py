@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from jetlab.tasks.tagging import classify
+from jetlab.tasks.tagging import classify, remembered_inputs
 
-__all__ = ["classify"]
+__all__ = ["classify", "remembered_inputs"]

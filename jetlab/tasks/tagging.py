@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from jetlab.jets import Jets
+    from jetlab.models.tagger import Tagger
 
-__all__ = ["classify"]
+__all__ = ["classify", "remembered_inputs"]
 
 
 def classify(
@@ -57,17 +58,10 @@ def classify(
     """
     import pandas as pd
 
-    from jetlab.models.tagger import Tagger
-
-    if not isinstance(tagger, Tagger):
-        msg = f"classify needs a Tagger, found a {type(tagger).__name__}; jetlab.from_pretrained loads one"
-        raise JetLabError(msg)
+    tagger = _checked(tagger, jets)
     if batch_size < 1:
         msg = f"batch_size is {batch_size}, expected at least 1"
         raise JetLabError(msg)
-    if not len(jets):
-        msg = "there are no jets to classify; expected at least one"
-        raise InvalidJetsError(msg)
     jet_set = ParticleSet(jets, tagger.recipe)
     order = np.argsort(jet_set.lengths, kind="stable")
     probabilities = np.full((len(jets), len(tagger.classes)), np.nan, np.float32)
@@ -87,6 +81,57 @@ def classify(
         tagger.train(was_training)
         close()
     return pd.DataFrame(probabilities, columns=list(tagger.classes))
+
+
+def remembered_inputs(tagger: nn.Module, jets: Jets, *, slots: int = 128) -> pd.DataFrame:
+    """Compare jets with those that a tagger has learned from, as its input norm remembers them.
+
+    The norm keeps mean and variance of every input over the last few thousand training jets, padded with zeros to a
+    fixed length. Times that length they are sums over the constituents of a jet: of the inputs and of their squares.
+    For the flags of particle types that is the mean number of constituents of each type.
+
+    Parameters
+    ----------
+    tagger : Tagger
+        With an input norm that learned from zero-padded jets, such as the ParticleNets published with JetClass.
+    jets : Jets
+        Jets in the same mixture of classes.
+    slots : int
+        Length that the training jets were padded to.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row an input: ``training``, ``jets`` and ``jets_err`` for the sum over the constituents of a jet, the same
+        with ``_squares`` for the sum of squares.
+    """
+    import pandas as pd
+
+    tagger = _checked(tagger, jets)
+    norm = tagger.backbone.norm
+    mean, variance = (norm.get_buffer(name).double().cpu().numpy() for name in ("running_mean", "running_var"))
+    features = tagger.recipe.transform(jets)
+    jet = np.repeat(np.arange(len(jets)), np.diff(features.offsets))
+    table = pd.DataFrame(index=pd.Index([f.field for f in tagger.recipe.features], name="input"))
+    for ending, power, training in (("", 1, mean), ("_squares", 2, variance + mean**2)):
+        columns = features.x.astype(np.float64).T ** power
+        sums = np.stack([np.bincount(jet, weights=column, minlength=len(jets)) for column in columns])
+        table[f"training{ending}"] = slots * training
+        table[f"jets{ending}"] = sums.mean(axis=1)
+        table[f"jets{ending}_err"] = sums.std(axis=1) / np.sqrt(len(jets))
+    return table
+
+
+def _checked(tagger: nn.Module, jets: Jets) -> Tagger:
+    from jetlab.models.tagger import Tagger
+
+    if not isinstance(tagger, Tagger):
+        msg = f"expected a Tagger, found a {type(tagger).__name__}; jetlab.from_pretrained loads one"
+        raise JetLabError(msg)
+    if not len(jets):
+        msg = "there are no jets to classify; expected at least one"
+        raise InvalidJetsError(msg)
+    return tagger
 
 
 def _reporter(
