@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jetlab.data.formats.momenta import MOMENTA, momenta
+from jetlab.data.formats.padded import occupied
 from jetlab.data.formats.table import Jagged, Table
 from jetlab.errors import FileError, InvalidJetsError
 from jetlab.jets import OPTIONAL_PARTICLE_FIELDS, Jets
@@ -19,6 +20,7 @@ __all__ = [
     "PARTICLE_FLAGS",
     "count",
     "flat_constituents",
+    "labels_of",
     "matches",
     "numbered_classes",
     "particle_columns",
@@ -103,7 +105,7 @@ def read(table: Table, *, classes: Sequence[str] | None = None, optional: Iterab
     offsets, flat = flat_constituents({meaning: held[name] for meaning, name in names.items() if name in held}, held)
     axis = {_OF_JETS[name]: np.asarray(held[name]) for name in held if _OF_JETS.get(name)}
     columns, notes = momenta(flat, axis, offsets)
-    label, label_classes = _labels(table, held, classes)
+    label, label_classes = labels_of(table, held, classes)
     extra = {name: flat[name] for name in optional if name in flat}
     if "ptype" in optional and "ptype" not in flat and any(flag in flat for flag in PARTICLE_FLAGS):
         extra["ptype"] = _particle_types(flat)
@@ -173,7 +175,7 @@ def _same_offsets(columns: Mapping[str, Any], name: str, first: str) -> npt.NDAr
 def _mask(columns: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
     """Which slots of padded columns hold a constituent: the mask column, else those with momentum."""
     if "mask" in columns:
-        return np.asarray(columns["mask"]) > 0.5
+        return occupied(np.asarray(columns["mask"]), "mask", above=0.5)
     size = [name for name in ("pt", "ptrel", "px", "py") if name in columns]
     return np.any([np.asarray(columns[name]) != 0 for name in size], axis=0)
 
@@ -212,8 +214,8 @@ def _native(values: Any) -> npt.NDArray[Any]:
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
-def _labels(
-    table: Table, held: Mapping[str, Any], classes: Sequence[str] | None
+def labels_of(
+    table: Table, held: Mapping[str, Any], classes: Sequence[str] | None = None
 ) -> tuple[npt.NDArray[Any] | None, tuple[str, ...]]:
     """Labels and class names from one column a class, or from a column of whole numbers; None without either."""
     one_hot = [name for name in held if name.startswith("label_") and table.flat(name)]

@@ -41,7 +41,9 @@ def open_parquet(path: Path) -> Iterator[Table]:
 
         meta = json.loads((file.schema_arrow.metadata or {}).get(_META_KEY, b"{}"))
         shapes: dict[str, Shape] = {name: (n, *shape) for part in tops.values() for name, shape in part}
-        yield Table(str(path), "Parquet", shapes, load, meta, [top for top, part in tops.items() if not part])
+        other = [top for top, part in tops.items() if not part]
+        together = file.metadata.row_group(0).num_rows if file.metadata.num_row_groups else 1
+        yield Table(str(path), "Parquet", shapes, load, meta, other, together=max(1, together))
 
 
 def save_parquet(path: Path, columns: Mapping[str, Column], meta: Mapping[str, Any]) -> None:
