@@ -306,18 +306,28 @@ def test_options_have_the_defaults_of_the_functions():
             assert ours[name].default == theirs[name].default, f"{verb.__name__} --{name}"
 
 
-@pytest.mark.parametrize("suffix", [".root", ".parquet"])
-def test_data_convert_keeps_jets_and_provenance(run, simulated, tmp_path, suffix):
+@pytest.mark.parametrize(
+    ("suffix", "layout"),
+    [(".root", "jetclass"), (".parquet", "compact"), (".h5", "jetnet"), (".h5", "omnilearned")],
+)
+def test_data_convert_keeps_jets_and_provenance(run, simulated, tmp_path, suffix, layout):
     import numpy as np
 
     import jetlab
 
     path = tmp_path / f"converted{suffix}"
-    status, _, err = run("data", "convert", simulated, "--out", path)
+    status, _, err = run("data", "convert", simulated, "--out", path, "--layout", layout)
     assert status == 0, err
     before, after = jetlab.load_jets(simulated), jetlab.load_jets(path)
-    np.testing.assert_allclose(after.mass, before.mass, rtol=1e-4)
+    np.testing.assert_allclose(after.pt, before.pt, rtol=1e-3)
+    np.testing.assert_allclose(after.mass, before.mass, rtol=0.1 if layout == "jetnet" else 1e-3)
     assert after.meta["seed"] == before.meta["seed"]
+
+
+def test_data_convert_says_which_layout_goes_with_which_suffix(run, simulated, tmp_path):
+    status, _, err = run("data", "convert", simulated, "--out", tmp_path / "x.h5")
+    assert status == 1
+    assert ".h5 or .hdf5 with layout jetnet" in err
 
 
 def test_dashboard_is_served_by_the_package_alone(tmp_path):

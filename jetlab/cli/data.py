@@ -6,10 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from jetlab.cli._options import Out, Seed, class_names
+from jetlab.cli._options import FileLayout, Layout, Out, Seed
 from jetlab.cli._summary import show_jets
 from jetlab.cli._terminal import announce, facts, next_command, table, wrote
-from jetlab.cli.simulate import Layout
 
 __all__ = ["app"]
 
@@ -68,20 +67,23 @@ def convert(
     source: Source,
     *,
     out: Out,
-    layout: Annotated[
-        Layout, typer.Option(help="jetclass: the columns of JetClass; compact: a third of the size, .parquet only")
-    ] = Layout.jetclass,
+    layout: Layout = FileLayout.jetclass,
     classes: Annotated[str | None, typer.Option("--classes", "-c", help="Keep these only.", show_default="all")] = None,
     n: Annotated[
         int | None, typer.Option("--n", "-n", min=1, help="Keep this many in total.", show_default="all")
     ] = None,
+    collection: Annotated[
+        str | None, typer.Option(help="Of a file of whole events, take these jets.", show_default="the usual")
+    ] = None,
+    puppi: Annotated[bool, typer.Option("--puppi", help="Scale constituents by their PUPPI weights.")] = False,
     seed: Seed = 0,
 ) -> None:
-    """Write jets of any known format as .parquet or .root, with their provenance."""
+    """Write jets of any known format as .parquet, .root or .h5, with their provenance."""
     from jetlab.data import load_jets, write_jets
 
     announce(f"Converting {source} to {out}")
-    jets = load_jets(source, n=n, classes=None if classes is None else class_names(classes), seed=seed)
+    names = None if classes is None else [name.strip() for name in classes.split(",")]
+    jets = load_jets(source, n=n, classes=names, seed=seed, collection=collection, puppi=puppi)
     write_jets(jets, out, layout=layout.value)
     show_jets(jets)
     wrote(out)

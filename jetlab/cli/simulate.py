@@ -7,18 +7,11 @@ from typing import Annotated
 
 import typer
 
-from jetlab.cli._options import Classes, Count, Out, Seed, class_names
+from jetlab.cli._options import Classes, Count, FileLayout, Layout, Out, Seed, class_names
 from jetlab.cli._summary import show_jets
 from jetlab.cli._terminal import announce, next_command, progress, wrote
 
-__all__ = ["Detector", "Layout", "simulate"]
-
-
-class Layout(StrEnum):
-    """Columns of the written file."""
-
-    jetclass = "jetclass"
-    compact = "compact"
+__all__ = ["Detector", "simulate"]
 
 
 class Detector(StrEnum):
@@ -35,9 +28,7 @@ def simulate(
     classes: Classes = "all",
     n: Count = 1000,
     seed: Seed = 0,
-    layout: Annotated[
-        Layout, typer.Option(help="jetclass: the columns of JetClass; compact: a third of the size, .parquet only")
-    ] = Layout.jetclass,
+    layout: Layout = FileLayout.jetclass,
     processes: Annotated[
         int | None, typer.Option("--processes", "-p", min=1, help="Default: one for each core.", show_default=False)
     ] = None,

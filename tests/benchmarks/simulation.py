@@ -21,7 +21,7 @@ from jetlab.data.simulate.veto import early_veto
 
 SEED = 7
 BATCH = 250
-JETS = 100
+JETS = 250
 
 
 def recording_veto(selection: Any) -> Any:
