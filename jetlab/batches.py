@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -10,10 +11,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from jetlab.data.formats import JetFile
+from jetlab.data.select import Selection
+from jetlab.data.stream import JetStream, Piece
 from jetlab.features import FlatFeatures, Recipe
 from jetlab.jets import Jets
 
-__all__ = ["Batch", "ParticleBatch", "ParticleSet", "pad_rows"]
+__all__ = ["Batch", "ParticleBatch", "ParticleSet", "pad_rows", "stream_batches"]
 
 
 @dataclass(frozen=True)
@@ -65,9 +69,18 @@ class ParticleSet:
     """
 
     def __init__(self, jets: Jets, recipe: Recipe) -> None:
-        self.recipe = recipe
-        self.features: FlatFeatures = recipe.transform(jets)
-        self.label = None if jets.label is None else torch.from_numpy(jets.label)
+        self._hold(recipe, recipe.transform(jets), jets.label)
+
+    @classmethod
+    def of(cls, recipe: Recipe, features: FlatFeatures, label: npt.NDArray[np.int64] | None) -> ParticleSet:
+        """Inputs that the recipe has made already, with the labels of the jets, shape ``(n,)``."""
+        made = cls.__new__(cls)
+        made._hold(recipe, features, label)
+        return made
+
+    def _hold(self, recipe: Recipe, features: FlatFeatures, label: npt.NDArray[np.int64] | None) -> None:
+        self.recipe, self.features = recipe, features
+        self.label = None if label is None else torch.from_numpy(label)
 
     def __len__(self) -> int:
         return len(self.features.offsets) - 1
@@ -82,6 +95,68 @@ class ParticleSet:
         x, mask = pad_rows(self.features.x, self.features.offsets, index)
         label = None if self.label is None else self.label[torch.from_numpy(index)]
         return ParticleBatch(torch.from_numpy(x), torch.from_numpy(mask), label, self.recipe.name)
+
+
+def stream_batches(stream: JetStream, recipe: Recipe) -> Iterator[ParticleBatch]:
+    """The batches of a stream as a model sees them.
+
+    Files in the layout of JetClass, if nothing is selected from them, are not made into `Jets` on the way: their
+    columns become inputs directly, with the jets' momenta that the file gives. This takes a third of the time.
+
+    Parameters
+    ----------
+    stream : JetStream
+        From `jetlab.stream_jets`. Its `position` tells after every batch where to go on.
+    recipe : Recipe
+        Inputs to compute.
+
+    Yields
+    ------
+    ParticleBatch
+        Padded to the longest jet of the batch.
+
+    Examples
+    --------
+    >>> for batch in stream_batches(stream_jets("train/*.root", batch_size=512), JETCLASS_RECIPES["full"]):
+    ...     loss = objective(model, batch)
+    """
+
+    def read(file: JetFile, piece: Piece, selection: Selection) -> ParticleSet:
+        raw = file.read_raw(piece.start, piece.stop) if selection == Selection() else None
+        if raw is not None:
+            c = raw.constituents
+            return ParticleSet.of(recipe, recipe.from_columns(c.offsets, c.columns, jets=c.jets), raw.label)
+        jets = selection.of(file.read(piece.start, piece.stop))
+        if len(jets):
+            return ParticleSet(jets, recipe)
+        nothing = FlatFeatures(np.empty((0, recipe.width), np.float32), np.zeros(1, np.int64))
+        return ParticleSet.of(recipe, nothing, jets.label)
+
+    return stream.batches(read, _Buffer, _Buffer.batch)
+
+
+class _Buffer:
+    """Several sets of jets, from which batches are cut as from one, without a copy of all."""
+
+    def __init__(self, parts: Sequence[ParticleSet]) -> None:
+        offsets = [part.features.offsets for part in parts]
+        labels = [part.label for part in parts if part.label is not None]
+        self._recipe = parts[0].recipe
+        self._x = [part.features.x for part in parts]
+        self._part = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+        self._start = np.concatenate([ends[:-1] for ends in offsets])
+        self._stop = np.concatenate([ends[1:] for ends in offsets])
+        self._label = torch.cat(labels) if len(labels) == len(parts) else None
+
+    def __len__(self) -> int:
+        return len(self._part)
+
+    def batch(self, index: npt.NDArray[np.int64]) -> ParticleBatch:
+        """Batch of the jets with these row numbers, padded to the longest of them."""
+        places = (self._part[index].tolist(), self._start[index].tolist(), self._stop[index].tolist())
+        x, mask = _padded([self._x[k][i:j] for k, i, j in zip(*places, strict=True)], self._x[0], 0)
+        label = None if self._label is None else self._label[torch.from_numpy(index)]
+        return ParticleBatch(torch.from_numpy(x), torch.from_numpy(mask), label, self._recipe.name)
 
 
 def pad_rows(
@@ -105,10 +180,19 @@ def pad_rows(
     mask : ndarray of bool, shape (B, N)
         True for real entries.
     """
-    starts, counts = offsets[index], offsets[index + 1] - offsets[index]
+    index = np.asarray(index)
+    places = zip(offsets[index].tolist(), offsets[index + 1].tolist(), strict=True)
+    return _padded([values[i:j] for i, j in places], values, fill)
+
+
+def _padded(
+    rows: Sequence[npt.NDArray[Any]], like: npt.NDArray[Any], fill: float
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+    """Rows one below the other, in the type of `like`. Copying them one by one is faster than any indexing."""
+    counts = np.array([len(row) for row in rows], dtype=np.int64)
     length = max(int(counts.max(initial=0)), 1)
-    slot = np.arange(length)
-    mask = slot < counts[:, None]
-    padded = np.full((len(index), length, *values.shape[1:]), fill, dtype=values.dtype)
-    padded[mask] = values[(starts[:, None] + slot)[mask]]
-    return padded, mask
+    shape = (len(rows), length, *like.shape[1:])
+    padded = np.full(shape, fill, like.dtype) if fill else np.zeros(shape, like.dtype)
+    for slots, row in zip(padded, rows, strict=True):
+        slots[: len(row)] = row
+    return padded, np.arange(length) < counts[:, None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jetlab.data.catalog import datasets
+from jetlab.data.convert import convert
 from jetlab.data.events import load_events
 from jetlab.data.fetch import fetch
 from jetlab.data.formats import Recognised, read_jets, recognise, write_jets
@@ -14,6 +15,7 @@ from jetlab.data.stream import stream_jets
 __all__ = [
     "SPLITS",
     "Recognised",
+    "convert",
     "datasets",
     "fetch",
     "load_events",

@@ -7,15 +7,16 @@ into its buffer, mixes their jets and cuts batches. Where it stands is two numbe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
-from jetlab.data.formats import JetFile, open_jets
+from jetlab.data.formats import Choice, JetFile, open_jets
 from jetlab.data.select import Selection, Where
 from jetlab.data.sources import files_of
 from jetlab.errors import JetLabError
@@ -23,8 +24,12 @@ from jetlab.jets import Jets, concatenate
 
 __all__ = ["JetStream", "Piece", "stream_jets"]
 
-PIECE = 2_000
-"""Jets that are read at once."""
+PIECE = 1_000
+"""Jets that are read at once, where a file allows to read so few."""
+
+Part = TypeVar("Part")
+Held = TypeVar("Held", bound=Sized)
+Batch = TypeVar("Batch")
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ def stream_jets(
     classes: str | Sequence[str] | None = None,
     split: str | None = None,
     where: Where | None = None,
+    collection: str | None = None,
+    puppi: bool = False,
     shuffle: bool = True,
     buffer: int = 50_000,
     seed: int = 0,
@@ -66,6 +73,8 @@ def stream_jets(
         As for `jetlab.load_jets`.
     where : mapping or callable, optional
         Conditions, see `jetlab.data.select.where_mask`.
+    collection, puppi
+        As for `jetlab.load_jets`.
     shuffle : bool
         Visit the pieces of the files in random order and mix the jets in a buffer; False keeps the order of the files.
     buffer : int
@@ -105,6 +114,7 @@ def stream_jets(
     return JetStream(
         files_of(source),
         Selection.made(classes, split, where),
+        choice=Choice(collection, puppi),
         batch_size=batch_size,
         shuffle=shuffle,
         buffer=buffer,
@@ -129,6 +139,7 @@ class JetStream:
         files: Sequence[Path],
         selection: Selection,
         *,
+        choice: Choice,
         batch_size: int,
         shuffle: bool,
         buffer: int,
@@ -137,7 +148,8 @@ class JetStream:
         reader: tuple[int, int],
         position: dict[str, int] | None,
     ) -> None:
-        self._pieces = _pieces(files, size=min(PIECE, buffer))
+        self._choice = choice
+        self._pieces = _pieces(files, choice, buffer=buffer)
         self._selection, self._batch_size, self._shuffle, self._buffer = selection, batch_size, shuffle, buffer
         self._seed, self._epoch, self._reader = seed, epoch, reader
         self.position = {"block": 0, "batch": 0} if position is None else dict(position)
@@ -147,21 +159,40 @@ class JetStream:
         return sum(map(len, self._pieces))
 
     def __iter__(self) -> Iterator[Jets]:
+        return self.batches(_read_jets, _joined, _rows)
+
+    def batches(
+        self,
+        read: Callable[[JetFile, Piece, Selection], Part],
+        join: Callable[[Sequence[Part]], Held],
+        take: Callable[[Held, npt.NDArray[np.int64]], Batch],
+    ) -> Iterator[Batch]:
+        """Go through the same batches in another form than `Jets`.
+
+        Parameters
+        ----------
+        read : callable
+            Makes something with a length, one entry a jet, of the selected jets of a piece of an open file.
+        join : callable
+            Makes one of several of them: all that the buffer holds.
+        take : callable
+            Makes a batch of some rows of that, shape ``(B,)``.
+        """
         worker, workers = _worker()
         blocks = self._blocks(worker, workers)
         with ExitStack() as stack:
             opened: dict[Path, JetFile] = {}
             while self.position["block"] < len(blocks):
                 number = self.position["block"]
-                jets = self._selected(blocks[number], opened, stack)
+                held = join([read(self._opened(p, opened, stack), p, self._selection) for p in blocks[number]])
                 mixing = np.random.default_rng((self._seed, self._epoch, self._reader[0], worker, number))
-                order = mixing.permutation(len(jets))
-                rows = order if self._shuffle else np.arange(len(jets))
-                batches = np.array_split(rows, -(-len(jets) // self._batch_size)) if len(jets) else []
-                for batch in batches[self.position["batch"] :]:
+                rows = mixing.permutation(len(held)) if self._shuffle else np.arange(len(held))
+                shares = np.array_split(rows, -(-len(held) // self._batch_size)) if len(held) else []
+                for share in shares[self.position["batch"] :]:
                     self.position = {"block": number, "batch": self.position["batch"] + 1}
-                    yield jets[batch]
+                    yield take(held, share)
                 self.position = {"block": number + 1, "batch": 0}
+                del held  # before the next ones come
 
     def _blocks(self, worker: int, workers: int) -> list[list[Piece]]:
         """Pieces of this worker of this rank, grouped so that a group fits into the buffer."""
@@ -178,26 +209,42 @@ class JetStream:
             held += len(piece)
         return blocks
 
-    def _selected(self, block: Sequence[Piece], opened: dict[Path, JetFile], stack: ExitStack) -> Jets:
-        parts = []
-        for piece in block:
-            if piece.path not in opened:
-                if len(opened) >= _OPEN_AT_ONCE:
-                    opened.clear()
-                    stack.close()
-                opened[piece.path] = stack.enter_context(open_jets(piece.path))
-            parts.append(self._selection.of(opened[piece.path].read(piece.start, piece.stop)))
-        return concatenate(parts)
+    def _opened(self, piece: Piece, opened: dict[Path, JetFile], stack: ExitStack) -> JetFile:
+        if piece.path not in opened:
+            if len(opened) >= _OPEN_AT_ONCE:
+                opened.clear()
+                stack.close()
+            opened[piece.path] = stack.enter_context(open_jets(piece.path, choice=self._choice))
+        return opened[piece.path]
 
 
 _OPEN_AT_ONCE = 32
+_LEAST_MIXED = 2
 
 
-def _pieces(files: Sequence[Path], *, size: int) -> list[Piece]:
+def _read_jets(file: JetFile, piece: Piece, selection: Selection) -> Jets:
+    return selection.of(file.read(piece.start, piece.stop))
+
+
+def _joined(parts: Sequence[Jets]) -> Jets:
+    """All jets of the buffer, with what their files say in common."""
+    jets = concatenate(parts)
+    shared = {key: value for key, value in jets.meta.items() if all(p.meta.get(key) == value for p in parts)}
+    jets.meta = shared | {"notes": list(dict.fromkeys(note for p in parts for note in p.meta.get("notes", ())))}
+    return jets
+
+
+def _rows(jets: Jets, rows: npt.NDArray[np.int64]) -> Jets:
+    return jets[rows]
+
+
+def _pieces(files: Sequence[Path], choice: Choice, *, buffer: int) -> list[Piece]:
+    """Ranges of jets that are read at once: small ones mix best, but what is compressed together is slow to part."""
     pieces = []
     for path in files:
-        with open_jets(path) as file:
-            n = len(file)
+        with open_jets(path, choice=choice) as file:
+            n, together = len(file), file.together
+        size = max(1, min(-(-PIECE // together) * together, buffer // (_LEAST_MIXED if together < n else 1)))
         pieces += [Piece(path, start, min(start + size, n)) for start in range(0, n, size)]
     return pieces
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -51,7 +52,13 @@ def open_npz(path: Path) -> Iterator[Table]:
 def open_npy(path: Path) -> Iterator[Table]:
     """A single NumPy array: a structured one gives a column for each of its fields."""
     with path.open("rb") as file:
-        header = _header(file, "the array", path.stat().st_size)
+        stored = path.stat().st_size
+        header = shape, dtype = _header(file, "the array", stored)
+        if math.prod(shape) * dtype.itemsize != stored - file.tell():
+            msg = (
+                f"the array has shape {shape}, but {stored - file.tell()} bytes: it is cut off, or something was added"
+            )
+            raise FileError(msg)
 
     def read(member: str) -> npt.NDArray[Any]:  # noqa: ARG001 there is only one
         return np.load(path, allow_pickle=False, mmap_mode="r")

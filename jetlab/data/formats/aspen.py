@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from jetlab.data.formats import pdg
 from jetlab.data.formats.momenta import momenta
-from jetlab.data.formats.padded import unpadded
+from jetlab.data.formats.padded import occupied, unpadded
 from jetlab.data.formats.table import Table
 from jetlab.data.formats.weighted import SCALED, scaled
 from jetlab.jets import Jets
@@ -39,11 +39,11 @@ def read(table: Table) -> Jets:
     """Read jets; the file's own pT and soft-drop mass are in ``info``."""
     held = table.fetch([_CANDIDATES, _JETS])
     array, jets = np.asarray(held[_CANDIDATES]), np.asarray(held[_JETS])
-    offsets, rows = unpadded(array, array[..., 3] > 0)
+    offsets, rows = unpadded(array, occupied(array[..., 3], "energy"))
     flat = dict(zip(_COLUMNS, rows.T, strict=True))
     columns, notes = momenta(flat, {}, offsets)
     extra = {name: flat[name] for name in ("d0", "d0err", "dz", "dzerr")}
-    extra |= {"charge": flat["charge"].astype(np.int8), "ptype": pdg.particle_types(flat["pid"])}
+    extra |= {"charge": flat["charge"], "ptype": pdg.particle_types(flat["pid"])}
     info = {"jet_pt": jets[:, 0], "jet_sdmass": jets[:, 3]}
     made: dict[str, npt.NDArray[Any]] = columns | extra
     if table.choice.puppi:

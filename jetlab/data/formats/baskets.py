@@ -83,7 +83,7 @@ def read_plain(file: IO[bytes], branch: Any, first: int, last: int) -> Column:
     kind = (interpretation.content if jagged else interpretation).from_dtype
     header = interpretation.header_bytes if jagged else 0
     counts: list[npt.NDArray[np.int64]] = [np.empty(0, np.int64)]
-    values: list[npt.NDArray[Any]] = [np.empty(0, kind)]
+    values: list[npt.NDArray[Any]] = []
     for basket, start, stop in _baskets(file, branch, first, last):
         if jagged:
             part = _lists(basket, kind, header, branch)
@@ -91,7 +91,7 @@ def read_plain(file: IO[bytes], branch: Any, first: int, last: int) -> Column:
             values.append(part.values[part.offsets[start] : part.offsets[stop]])
         else:
             values.append(_numbers(basket.data, kind, branch)[start:stop])
-    joined = _native(values, kind)
+    joined = _native(values or [np.empty(0, kind)], kind)
     if not jagged:
         return joined
     return Jagged(np.concatenate([[0], *counts]).cumsum(), joined)
@@ -99,8 +99,9 @@ def read_plain(file: IO[bytes], branch: Any, first: int, last: int) -> Column:
 
 def _native(parts: list[npt.NDArray[Any]], kind: np.dtype[Any]) -> npt.NDArray[Any]:
     """All parts in the byte order of this machine; turning the bytes around afterwards is faster than on the way."""
-    bits = np.concatenate([part.view(f"u{kind.itemsize}") for part in parts])
-    return (bits if kind.isnative else bits.byteswap(inplace=True)).view(kind.newbyteorder("="))
+    bits = [part.view(f"u{kind.itemsize}") for part in parts]
+    native = bits if kind.isnative else [part.byteswap() for part in bits]
+    return (native[0] if len(native) == 1 else np.concatenate(native)).view(kind.newbyteorder("="))
 
 
 def _baskets(file: IO[bytes], branch: Any, first: int, last: int) -> Iterator[tuple[_Basket, int, int]]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from jetlab.data.formats.momenta import MOMENTA, momenta
 from jetlab.data.formats.padded import occupied
 from jetlab.data.formats.table import Jagged, Table
+from jetlab.data.formats.units import check_sums
 from jetlab.errors import FileError, InvalidJetsError
 from jetlab.jets import OPTIONAL_PARTICLE_FIELDS, Jets
 from jetlab.jets.domains import JETS, Domain, domain_named
@@ -93,7 +94,7 @@ def read(table: Table, *, classes: Sequence[str] | None = None, optional: Iterab
 
     Raises
     ------
-    InvalidJetsError, FileError
+    InvalidJetsError, UnitsError, FileError
         If columns contradict each other, or hold no jets in GeV.
     """
     domain = _domain(table)
@@ -114,7 +115,7 @@ def read(table: Table, *, classes: Sequence[str] | None = None, optional: Iterab
         msg = f"the columns of {', '.join(lost)} are gone, though the file says that constituents have them"
         raise FileError(msg)
     info = {name: _native(values) for name, values in held.items() if _is_info(name, values, n, names)}
-    return Jets.from_flat(
+    jets = Jets.from_flat(
         offsets,
         columns | extra,
         label=label,
@@ -123,6 +124,9 @@ def read(table: Table, *, classes: Sequence[str] | None = None, optional: Iterab
         meta=dict(table.meta.get("meta", {})) | ({"notes": notes} if notes else {}),
         domain=domain.name,
     )
+    if "pt" in axis:
+        check_sums(jets.pt, axis["pt"])
+    return jets
 
 
 # ---- constituents ----------------------------------------------------------------------------------------------------

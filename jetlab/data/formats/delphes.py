@@ -98,7 +98,7 @@ def read(table: Table) -> Jets:
         msg = _cannot(collection, lost, len(row) + lost, table)
         raise FileError(msg)
     flat = {name: values[row] for name, values in _candidates(table).items()}
-    kept = flat["pt"] > 0
+    kept = flat["pt"] != 0
     flat, jet = {name: values[kept] for name, values in flat.items()}, jet[kept]
     offsets = np.concatenate([[0], np.cumsum(np.bincount(jet, minlength=len(jet_event)))]).astype(np.int64)
     notes = [f"jets are those of {collection}"]

@@ -6,21 +6,25 @@ are not looked at again, but for the offsets, on which everything else rests.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from jetlab.data.formats.safetensors import save_safetensors
 from jetlab.data.formats.table import Table
 from jetlab.errors import FileError, InvalidJetsError
 from jetlab.jets import Jets
 from jetlab.jets.checks import check_label, check_offsets
 from jetlab.jets.domains import JETS
 
-__all__ = ["count", "flat_columns", "matches", "read"]
+__all__ = ["count", "flat_columns", "matches", "read", "save_flat"]
 
 _PARTICLE, _INFO = "part_", "info_"
+_OF_READING = ("file", "files", "layout")
 
 
 def matches(table: Table) -> bool:
@@ -40,6 +44,19 @@ def flat_columns(jets: Jets) -> dict[str, npt.NDArray[Any]]:
     if jets.label is not None:
         made["label"] = jets.label.astype(np.int16)
     return made | {f"{_INFO}{name}": values for name, values in jets.info.items()}
+
+
+def save_flat(path: Path, jets: Jets) -> None:
+    """Write jets as they are in memory.
+
+    Raises
+    ------
+    FileError
+        If a column of ``info`` does not hold numbers, or it cannot be written.
+    """
+    meta = json.loads(json.dumps({k: v for k, v in jets.meta.items() if k not in _OF_READING}, default=_plain))
+    beside = {"layout": "flat", "version": 1, "classes": list(jets.classes), "columns": list(jets.fields), "meta": meta}
+    save_safetensors(path, flat_columns(jets), beside)
 
 
 def read(table: Table) -> Jets:
@@ -77,3 +94,8 @@ def read(table: Table) -> Jets:
         domain=str(meta.get("domain", JETS.name)),
         p4=np.asarray(held["jet_p4"]),
     )
+
+
+def _plain(value: Any) -> Any:
+    """What JSON does not know, as something that it knows."""
+    return value.tolist() if isinstance(value, (np.generic, np.ndarray)) else str(value)

@@ -78,7 +78,7 @@ def _read(table: Table) -> Jets:
         "eta": eta,
         "phi": wrap_phi(phi),
         "mass": mass_from_energy(energy, pt, pt * np.sinh(eta), offsets),
-        "charge": np.rint(charge).astype(np.int8),
+        "charge": np.rint(charge),
     }
     event = np.repeat(np.arange(len(jets.offsets) - 1), np.diff(jets.offsets))
     info: dict[str, npt.NDArray[np.number]] = {

@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from jetlab.data.formats.columns import numbered_classes
 from jetlab.data.formats.momenta import momenta
-from jetlab.data.formats.padded import padded
+from jetlab.data.formats.padded import occupied, padded
 from jetlab.data.formats.table import Table
+from jetlab.data.formats.units import check_sums
 from jetlab.errors import InvalidJetsError
 from jetlab.jets import Jets
 
@@ -49,7 +50,7 @@ def read(table: Table) -> Jets:
     if len(particles) != len(jets):
         msg = f"{_PARTICLES} holds {len(particles)} jets, but {_JETS} {len(jets)}"
         raise InvalidJetsError(msg)
-    mask = particles[..., 3] > 0.5
+    mask = occupied(particles[..., 3], "mask", above=0.5)
     offsets = np.concatenate([[0], np.cumsum(mask.sum(axis=1))]).astype(np.int64)
     flat = {name: particles[..., k][mask] for k, name in enumerate(("deta", "dphi", "ptrel"))}
     axis = {"pt": jets[:, 0], "eta": jets[:, 1], "phi": held.get("jet_phi", np.zeros(len(jets)))}
@@ -58,7 +59,7 @@ def read(table: Table) -> Jets:
     notes += [] if "label" in held else ["the file carries no labels"]
     label = held.get("label")
     classes = tuple(table.meta.get("classes", ())) or (() if label is None else numbered_classes(label))
-    return Jets.from_flat(
+    made = Jets.from_flat(
         offsets,
         columns,
         label=label,
@@ -66,6 +67,8 @@ def read(table: Table) -> Jets:
         info={"jet_mass": jets[:, 2]} | {name: held[name] for name in table.meta.get("info", ()) if name in held},
         meta=dict(table.meta.get("meta", {})) | {"notes": [*notes, *table.meta.get("lost", ())]},
     )
+    check_sums(made.pt, jets[:, 0])
+    return made
 
 
 def jetnet_slots(jets: Jets) -> int:

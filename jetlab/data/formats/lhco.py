@@ -20,6 +20,7 @@ from jetlab.data.clustering import JetFinder, events_of
 from jetlab.data.formats.momenta import mass_from_energy
 from jetlab.data.formats.padded import unpadded
 from jetlab.data.formats.table import Table, check_size
+from jetlab.data.formats.units import check_sums
 from jetlab.errors import FileError, InvalidJetsError
 from jetlab.jets import EVENT_CLASSES, Events, Jets, concatenate, wrap_phi
 
@@ -228,6 +229,7 @@ def _stored_jets(
 ) -> tuple[Jets, npt.NDArray[np.int64]]:
     """Jets that exist and are hard enough, and how many of them each event has."""
     real = (data != 0).any(axis=-1)
+    _check_jets(jet[..., 0], real.any(axis=2))
     there = real.any(axis=2) & (jet[..., 0] >= finder.pt_min)
     of_jets, data, real = jet[there], data[there], real[there]
     offsets, rows = unpadded(data, real)
@@ -240,7 +242,21 @@ def _stored_jets(
         "mass": mass_from_energy(np.exp(rows[:, 5]), pt, pt * np.sinh(eta), offsets),
     }
     info = {"jet_pt": of_jets[:, 0], "jet_mass": of_jets[:, 3]}
-    return Jets.from_flat(offsets, columns, info=info), there.sum(axis=1)
+    jets = Jets.from_flat(offsets, columns, info=info)
+    check_sums(jets.pt, of_jets[:, 0])
+    return jets, there.sum(axis=1)
+
+
+def _check_jets(pt: npt.NDArray[np.float64], filled: npt.NDArray[np.bool_]) -> None:
+    """Refuse jets with particles but without momentum, which would be left out as too soft."""
+    bad = ~np.isfinite(pt) | (filled & (pt <= 0))
+    if bad.any():
+        event, jet = (int(k[0]) for k in np.nonzero(bad))
+        msg = (
+            f"jet {jet} of event {event} of those read together has pT = {pt[event, jet]}, expected a positive number "
+            f"({int(bad.sum())} such jets)"
+        )
+        raise InvalidJetsError(msg)
 
 
 # ---- rows ------------------------------------------------------------------------------------------------------------

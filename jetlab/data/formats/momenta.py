@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from jetlab.data.formats.units import check_energies
 from jetlab.errors import InvalidJetsError
 from jetlab.jets import wrap_phi
 
@@ -102,8 +103,11 @@ def mass_from_energy(energy: FloatArray, pt: FloatArray, pz: FloatArray, offsets
     ------
     InvalidJetsError
         If an energy is below its momentum by more than a thousandth.
+    UnitsError
+        If energies and momenta are in different units.
     """
     momentum = np.hypot(pt, pz)
+    check_energies(energy, momentum)
     bad = energy < (1 - _WRONG) * momentum
     if bad.any():
         row = int(np.flatnonzero(bad)[0])

@@ -26,7 +26,9 @@ import numpy as np
 import numpy.typing as npt
 
 from jetlab.data.formats.columns import flat_constituents
+from jetlab.data.formats.padded import occupied
 from jetlab.data.formats.table import Jagged, Table
+from jetlab.data.formats.units import check_energies
 from jetlab.jets import Jets, wrap_phi
 from jetlab.jets.domains import NEUTRINO
 from jetlab.vocabulary import INTERACTIONS
@@ -72,7 +74,7 @@ def read(table: Table) -> Jets:
     held = table.fetch([*names.values(), *of_events, *(["offsets"] * flat_beside)])
     columns = {meaning: held[name] for meaning, name in names.items()}
     if not flat_beside and not isinstance(columns["energy"], Jagged):
-        columns["mask"] = np.asarray(columns["energy"]) > 0
+        columns["mask"] = occupied(np.asarray(columns["energy"]), "energy")
     offsets, flat = flat_constituents(columns, held)
     converted = [name for name in (*names.values(), *of_events) if name.lower().endswith(_MEV)]
     for meaning, name in names.items():
@@ -96,6 +98,7 @@ def events_of(
     """Build neutrino events from flat columns in GeV, mm and ns, with ``energy`` in place of ``mass``."""
     pt, eta, energy = (flat[name].astype(np.float64) for name in ("pt", "eta", "energy"))
     momentum = pt * np.cosh(eta)
+    check_energies(energy, momentum)
     short = energy < (1 - _ROUNDING) * momentum
     if short.any():
         notes = [*notes, f"{int(short.sum())} tokens have less energy than momentum: taken as massless"]

@@ -80,7 +80,7 @@ def read_omnilearn(table: Table) -> Jets:
     columns: dict[str, npt.NDArray[Any]] = {"pt": pt, "eta": eta, "phi": wrap_phi(rows[:, 1]), "mass": mass}
     if data.shape[2] == _WITH_TYPES:
         flags = rows[:, 8:13] > 0.5
-        columns["charge"] = np.rint(rows[:, 7]).astype(np.int8)
+        columns["charge"] = np.rint(rows[:, 7])
         columns["ptype"] = np.where(flags.any(axis=1), flags.argmax(axis=1), -1).astype(np.int8)
     label, classes = _labels(held.get("pid"), table)
     notes = ["jets are put at phi = 0"]

@@ -8,7 +8,37 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["from_rapidity", "padded", "unpadded"]
+from jetlab.errors import InvalidJetsError
+
+__all__ = ["from_rapidity", "occupied", "padded", "unpadded"]
+
+
+def occupied(values: npt.NDArray[Any], name: str, *, above: float = 0.0) -> npt.NDArray[np.bool_]:
+    """Which slots of a padded column hold a constituent: those above 0, shape ``(n, P)``.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n, P)
+        Momenta, energies or a mask.
+    name : str
+        What they are, for messages.
+    above : float
+        Values up to this one are empty slots, too.
+
+    Raises
+    ------
+    InvalidJetsError
+        If a value is not finite or negative: such a constituent would be taken for an empty slot.
+    """
+    bad = ~(np.isfinite(values) & (values >= 0))
+    if bad.any():
+        jet, slot = (int(k[0]) for k in np.nonzero(bad))
+        msg = (
+            f"constituent {slot} of jet {jet} has {name} = {values[jet, slot]}, expected a positive number, or 0 where "
+            f"there is none ({int(bad.sum())} such values)"
+        )
+        raise InvalidJetsError(msg)
+    return values > above
 
 
 def unpadded(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from jetlab.jets.checks import whole_numbers
+
 __all__ = ["charges", "masses", "particle_types"]
 
 _PHOTON, _ELECTRON, _MUON = 22, 11, 13
@@ -32,12 +34,12 @@ _CHARGED_MINUS = (11, 13, 3112, 3312, 3334)
 
 def masses(pid: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Masses [GeV] of particles by PDG code; 0 for codes that do not leave a detector as particles."""
-    return _looked_up(np.abs(np.asarray(pid, dtype=np.int64)), _MASS)
+    return _looked_up(np.abs(_codes(pid)), _MASS)
 
 
 def charges(pid: npt.ArrayLike) -> npt.NDArray[np.int8]:
     """Electric charges in units of the proton's."""
-    codes = np.asarray(pid, dtype=np.int64)
+    codes = _codes(pid)
     sign = np.isin(np.abs(codes), _CHARGED_PLUS).astype(np.int8) - np.isin(np.abs(codes), _CHARGED_MINUS)
     return (sign * np.sign(codes)).astype(np.int8)
 
@@ -48,11 +50,16 @@ def particle_types(pid: npt.ArrayLike) -> npt.NDArray[np.int8]:
     Code 0, and the codes 1 and 2 of CMS for hadronic and electromagnetic deposits in the forward calorimeter, count as
     neutral hadrons.
     """
-    codes = np.abs(np.asarray(pid, dtype=np.int64))
+    codes = np.abs(_codes(pid))
     types = np.where(charges(codes) != 0, 0, 1).astype(np.int8)
     for code, kind in ((_PHOTON, 2), (_ELECTRON, 3), (_MUON, 4)):
         types[codes == code] = kind
     return types
+
+
+def _codes(pid: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """Codes as whole numbers; anything else is refused."""
+    return whole_numbers(np.asarray(pid), "a PDG code", np.int64)
 
 
 def _looked_up(codes: npt.NDArray[np.int64], table: dict[int, float]) -> npt.NDArray[np.float64]:

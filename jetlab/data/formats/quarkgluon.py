@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from jetlab.data.formats import pdg
-from jetlab.data.formats.padded import from_rapidity, unpadded
+from jetlab.data.formats.padded import from_rapidity, occupied, unpadded
 from jetlab.data.formats.table import Table
 from jetlab.errors import InvalidJetsError
 from jetlab.jets import Jets, wrap_phi
@@ -46,7 +46,7 @@ def read(table: Table) -> Jets:
     if not np.isin(y, (0, 1)).all():
         msg = f"y holds {np.unique(y)[:5]}, expected 0 for gluons and 1 for quarks"
         raise InvalidJetsError(msg)
-    offsets, rows = unpadded(x, x[..., 0] > 0)
+    offsets, rows = unpadded(x, occupied(x[..., 0], "pT"))
     pt, rapidity, phi, pid = rows.T
     mass = pdg.masses(pid)
     return Jets.from_flat(

@@ -13,31 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from jetlab.data.clustering import JetFinder
-from jetlab.data.formats import (
-    arrays,
-    aspen,
-    atlas,
-    columns,
-    compact,
-    delphes,
-    h1,
-    hdf5,
-    jetclass,
-    jetclass2,
-    jetnet,
-    lhco,
-    minerva,
-    mod,
-    nanoaod,
-    neutrino,
-    omnifold,
-    omnilearn,
-    parquet,
-    quarkgluon,
-    root,
-    toptagging,
-)
+from jetlab.data.formats import arrays, columns, hdf5, parquet, root, safetensors
+from jetlab.data.formats.layouts import LAYOUTS, Layout
+from jetlab.data.formats.raw import RawJets
 from jetlab.data.formats.table import ANYTHING, Choice, Table, guarded
+from jetlab.data.formats.units import check_alike, check_sums
 from jetlab.errors import FileError, InvalidJetsError
 from jetlab.jets import Events, Jets, Pairs
 
@@ -54,238 +34,13 @@ __all__ = [
     "signature_of",
 ]
 
-
-@dataclass(frozen=True)
-class Layout:
-    """What the columns of a file mean.
-
-    Parameters
-    ----------
-    name : str
-        Short name.
-    description : str
-        What one would look for in such a file, for messages.
-    matches : callable
-        Whether a `Table` has this layout.
-    count : callable
-        Number of jets of a table.
-    read : callable
-        Turns a table into `Jets`.
-    notes : tuple of str
-        What reading converts, always.
-    in_parts : bool
-        Whether some of the rows can be read alone.
-    choices : tuple of str
-        What of `jetlab.data.formats.table.Choice` it honours.
-    unit : str
-        What a row is: a jet, or an event or a pair of jets.
-    events : callable, optional
-        Turns some rows into `Events`; see `jetlab.data.formats.lhco.read_events`.
-    pairs : callable, optional
-        Turns a table into `Pairs`.
-    """
-
-    name: str
-    description: str
-    matches: Callable[[Table], bool]
-    count: Callable[[Table], int]
-    read: Callable[[Table], Jets]
-    notes: tuple[str, ...] = ()
-    in_parts: bool = True
-    choices: tuple[str, ...] = ()
-    unit: str = "jet"
-    events: Callable[[Table, npt.NDArray[np.int64], JetFinder, Sequence[int] | None], Events] | None = None
-    pairs: Callable[[Table], Pairs] | None = None
-
-
-LAYOUTS = (
-    Layout(
-        "compact",
-        "JetLab's compact columns",
-        compact.matches,
-        columns.count,
-        compact.read,
-    ),
-    Layout(
-        "JetClass",
-        "part_px, part_py, part_pz, part_energy and label_QCD, label_Hbb, ... (JetClass)",
-        jetclass.matches,
-        columns.count,
-        jetclass.read,
-        ("directions are taken from the momenta, since part_deta carries the sign of the jet's eta",),
-    ),
-    Layout(
-        "JetClass-II",
-        "part_px, part_py, part_pz, part_energy and jet_label from 0 to 187 (JetClass-II)",
-        jetclass2.matches,
-        columns.count,
-        jetclass2.read,
-        ("directions are taken from the momenta, since part_deta carries the sign of the jet's eta",),
-    ),
-    Layout(
-        "JetNet",
-        "particle_features (n, 30 or 150, 4) and jet_features (n, 4) (JetNet)",
-        jetnet.matches,
-        jetnet.count,
-        jetnet.read,
-        ("pT relative to the jet is multiplied by the jet pT",),
-    ),
-    Layout(
-        "top tagging",
-        "E_0, PX_0, PY_0, PZ_0, ... and is_signal_new, as columns or in pandas blocks (Top Tagging Reference)",
-        toptagging.matches,
-        toptagging.count,
-        toptagging.read,
-        ("the columns truthE, ... are the generated top quark, not the jet",),
-    ),
-    Layout(
-        "quark/gluon",
-        "X (n, P, 4) and y (n,) (EnergyFlow quark/gluon)",
-        quarkgluon.matches,
-        quarkgluon.count,
-        quarkgluon.read,
-        ("rapidities became pseudorapidities, with masses by PDG code",),
-    ),
-    Layout(
-        "ATLAS top tagging",
-        "fjet_clus_pt, fjet_clus_eta, fjet_clus_phi, fjet_clus_E in MeV (ATLAS top tagging)",
-        atlas.matches,
-        atlas.count,
-        atlas.read,
-        ("MeV became GeV",),
-    ),
-    Layout(
-        "Aspen",
-        "PFCands (n, 150, 11) and jet_kinematics (n, 4) (Aspen Open Jets)",
-        aspen.matches,
-        aspen.count,
-        aspen.read,
-        ("candidates are scaled by their PUPPI weights only if asked for (puppi=True)",),
-        choices=("puppi",),
-    ),
-    Layout(
-        "NanoAOD",
-        "FatJet_pt, FatJetPFCand_jetIdx, FatJetPFCand_pfCandIdx and PFCand_pt, ... (CMS NanoAOD, PFNano)",
-        nanoaod.matches,
-        nanoaod.count,
-        nanoaod.read,
-        (
-            "impact parameters in cm became mm",
-            "candidates are scaled by PUPPI weights only if asked for (puppi=True), by jet energy corrections never",
-        ),
-        in_parts=False,
-        choices=("collection", "puppi"),
-    ),
-    Layout(
-        "Delphes",
-        "a jet branch with Constituents, and ParticleFlowCandidate or EFlowTrack, EFlowPhoton, EFlowNeutralHadron "
-        "(Delphes)",
-        delphes.matches,
-        delphes.count,
-        delphes.read,
-        ("masses follow from the PDG codes; candidates of calorimeter towers are massless",),
-        in_parts=False,
-        choices=("collection",),
-    ),
-    Layout(
-        "H1",
-        "jet_pt, ... and jet_part_pt, jet_part_eta, jet_part_phi, jet_part_e, jet_part_idx in Django/minitree or "
-        "Rapgap/minitree (H1)",
-        h1.matches,
-        h1.count,
-        h1.read,
-        ("all jets of an event are read; the quantities of the event are in info",),
-        in_parts=False,
-    ),
-    Layout(
-        "neutrino",
-        "token_pt, token_eta, token_phi, token_energy and token_class, in GeV or named ..._mev (neutrino events)",
-        neutrino.matches,
-        neutrino.count,
-        neutrino.read,
-    ),
-    Layout(
-        "MINERvA",
-        "data (m, 10) beside offsets, global_features (n, 16) and truth_labels (n, 15) (MINERvA events)",
-        minerva.matches,
-        minerva.count,
-        minerva.read,
-        ("logarithms were undone, MeV became GeV, positions became mm and times ns", "dE/dx has lost its sign"),
-    ),
-    Layout(
-        "MOD",
-        "pfcs (m, 6), pfcs_index and jets_f (CMS 2011A in the MOD format)",
-        mod.matches,
-        mod.count,
-        mod.read,
-        ("rapidities became pseudorapidities",),
-        in_parts=False,
-    ),
-    Layout(
-        "LHC Olympics",
-        "a pandas table of 2100 or 2101 numbers a row: pT, eta, phi of 700 particles, and the label (LHC Olympics)",
-        lhco.matches,
-        lhco.count,
-        lhco.read,
-        ("rows are events of massless particles, clustered into jets",),
-        unit="event",
-        events=lhco.read_events,
-    ),
-    Layout(
-        "LHC Olympics jets",
-        "data (n, 2, P, 7) and jet (n, 2, 5) (LHC Olympics as OmniLearn prepares them)",
-        lhco.matches_clustered,
-        lhco.count_clustered,
-        lhco.read_clustered,
-        ("rows are events of two jets",),
-        unit="event",
-        events=lhco.read_clustered_events,
-    ),
-    Layout(
-        "OmniFold",
-        "gen_jets, gen_particles, sim_jets, sim_particles (OmniFold Z + jet)",
-        omnifold.matches,
-        omnifold.count,
-        omnifold.read,
-        (
-            "pT were multiplied by 100 GeV and directions moved to the jet",
-            "rapidities became pseudorapidities, with masses by PDG code",
-            "jet_pt at detector level includes an energy correction that the constituents do not have",
-        ),
-        unit="pair",
-        pairs=omnifold.read_pairs,
-    ),
-    Layout(
-        "OmniLearn",
-        "data (n, P, 7 or 13) and jet (n, 4) (OmniLearn)",
-        omnilearn.matches_omnilearn,
-        omnilearn.count,
-        omnilearn.read_omnilearn,
-    ),
-    Layout(
-        "OmniLearned",
-        "data (n, P, 4 or more) and pid (n,) (OmniLearned)",
-        omnilearn.matches_omnilearned,
-        omnilearn.count,
-        omnilearn.read_omnilearned,
-    ),
-    Layout(
-        "columns",
-        "constituent columns px, py, pz or pt, eta, phi (with or without part_ in front), jagged, padded to (n, P), "
-        "or flat beside offsets; in GeV",
-        columns.matches,
-        columns.count,
-        columns.read,
-    ),
-)
-"""The layouts that can be read; the first one that matches is taken."""
-
 _CONTAINERS: dict[bytes, Callable[[Path], AbstractContextManager[Table]]] = {
     parquet.SIGNATURE: parquet.open_parquet,
     root.SIGNATURE: root.open_root,
     hdf5.SIGNATURE: hdf5.open_hdf5,
     arrays.NPZ_SIGNATURE: arrays.open_npz,
     arrays.NPY_SIGNATURE: arrays.open_npy,
+    safetensors.SIGNATURE: safetensors.open_safetensors,
 }
 
 _STRANGERS = {
@@ -297,6 +52,9 @@ _STRANGERS = {
 _LACKS = {"collection": "has a single set of jets", "puppi": "carries no PUPPI weights"}
 
 _MANY = 128
+
+_EVENTS_AT_ONCE = 1_000
+"""Events of a file that are worth reading at once."""
 
 
 @dataclass(frozen=True)
@@ -388,7 +146,12 @@ class JetFile:
     @property
     def together(self) -> int:
         """Number of jets that are stored together: reading fewer of them takes as long."""
-        return self._table.together if self.layout.in_parts else self._n
+        if not self.layout.in_parts:
+            return self._n
+        if self._starts is None:
+            return self._table.together
+        rows = max(self._table.together, _EVENTS_AT_ONCE)
+        return max(1, self._n * rows // max(1, len(self._starts) - 1))
 
     def read(self, start: int = 0, stop: int | None = None) -> Jets:
         """Read and check jets `start` to `stop` (all, if not given); errors as for `read_jets`."""
@@ -396,12 +159,21 @@ class JetFile:
         whole = (start, stop) == (0, self._n)
         if not (whole or self.layout.in_parts):
             return self.read()[start:stop]
-        table = self._table if whole else self._part(start, stop)
         with guarded(str(self.path), "read"):
-            jets = self.layout.read(table)
+            jets = _consistent(self.layout.read(self._table) if whole else self._read_part(start, stop))
             notes = [*self.layout.notes, *jets.meta.get("notes", ()), *_peculiarities(jets, whole=whole)]
         meta = {"source": self.path.name} | jets.meta | {"file": self.path.name, "layout": self.layout.name}
         return jets.with_meta(**(meta | {"notes": notes}))
+
+    def read_raw(self, start: int, stop: int) -> RawJets | None:
+        """Read and check jets `start` to `stop` without making `Jets` of them; None where the layout does not allow it.
+
+        Errors as for `read_jets`.
+        """
+        if self.layout.raw is None:
+            return None
+        with guarded(str(self.path), "read"):
+            return self.layout.raw(self._part(start, stop))
 
     def read_events(
         self, rows: npt.NDArray[np.int64], finder: JetFinder, wanted: Sequence[int] | None = None
@@ -411,7 +183,9 @@ class JetFile:
             msg = f"{self.path} holds jets in the {self.layout.name} layout, no events; jetlab.load_jets reads them"
             raise FileError(msg)
         with guarded(str(self.path), "read"):
-            return self.layout.events(self._table, rows, finder, wanted)
+            events = self.layout.events(self._table, rows, finder, wanted)
+            check_alike(events.jets)
+            return events
 
     def read_pairs(self) -> Pairs:
         """Read all rows as pairs of jets at generator and at detector level; errors as for `read_jets`."""
@@ -419,7 +193,23 @@ class JetFile:
             msg = f"{self.path} is in the {self.layout.name} layout, without pairs; jetlab.load_jets reads its jets"
             raise FileError(msg)
         with guarded(str(self.path), "read"):
-            return self.layout.pairs(self._table)
+            pairs = self.layout.pairs(self._table)
+            check_alike(pairs.generated)
+            check_alike(pairs.detected)
+            return pairs
+
+    def _read_part(self, start: int, stop: int) -> Jets:
+        if self._starts is None:
+            return self.layout.read(self._part(start, stop))
+        first = int(np.searchsorted(self._starts, start, side="right")) - 1
+        last = int(np.searchsorted(self._starts, stop, side="left"))
+        jets = self.layout.read(self._table.part(first, last, n=len(self._starts) - 1))
+        return jets[start - self._starts[first] : stop - self._starts[first]]
+
+    @cached_property
+    def _starts(self) -> npt.NDArray[np.int64] | None:
+        """Number of jets before each event, where rows are events."""
+        return None if self.layout.starts is None else self.layout.starts(self._table)
 
     def _part(self, start: int, stop: int) -> Table:
         part = self._table.part(start, stop, n=self._n)
@@ -453,6 +243,8 @@ def open_jets(path: str | Path, *, choice: Choice = ANYTHING) -> Iterator[JetFil
         with guarded(str(path), "read"):
             table = replace(stack.enter_context(_container(path)(path)), choice=choice)
             layout = _layout(table)
+            if layout.settled is not None:
+                table = layout.settled(table)
         yield JetFile(path, table, layout)
 
 
@@ -500,7 +292,7 @@ def jets_of(given: Mapping[str, Any] | Any, *, choice: Choice = ANYTHING) -> Jet
     """
     names = given.fields if hasattr(given, "fields") else given
     table = replace(arrays.table_of({name: given[name] for name in names}), choice=choice)
-    return _layout(table).read(table)
+    return _consistent(_layout(table).read(table))
 
 
 def signature_of(path: Path) -> bytes | None:
@@ -513,17 +305,19 @@ def signature_of(path: Path) -> bytes | None:
     """
     try:
         with path.open("rb") as file:
-            head = file.read(8)
+            head = file.read(16)
     except OSError as error:
         msg = f"{path} cannot be opened ({error.strerror})"
         raise FileError(msg) from error
+    if head[4:].startswith(safetensors.SIGNATURE):
+        return safetensors.SIGNATURE
     return next((signature for signature in _CONTAINERS if head.startswith(signature)), None)
 
 
 def _container(path: Path) -> Callable[[Path], AbstractContextManager[Table]]:
     signature = signature_of(path)
     if signature is None:
-        known = "Parquet, ROOT, HDF5, NumPy (npz, npy)"
+        known = "Parquet, ROOT, HDF5, NumPy (npz, npy) or safetensors"
         msg = f"{path} {_stranger(path)}; expected {known}. Its name does not matter"
         raise FileError(msg)
     return _CONTAINERS[signature]
@@ -550,7 +344,7 @@ def _stranger(path: Path) -> str:
 def _layout(table: Table) -> Layout:
     layout = next((layout for layout in LAYOUTS if layout.matches(table)), None)
     if layout is None:
-        expected = "; or ".join(layout.description for layout in LAYOUTS[1:])
+        expected = "; or ".join(layout.description for layout in LAYOUTS[2:])
         msg = f"no jets recognised: {table.kind} with the columns {table.listing()}. Expected {expected}"
         raise FileError(msg)
     for asked in table.choice.asked():
@@ -562,6 +356,14 @@ def _layout(table: Table) -> Layout:
         msg = f"{table.kind} in the {layout.name} layout, but it holds no {layout.unit}s"
         raise FileError(msg)
     return layout
+
+
+def _consistent(jets: Jets) -> Jets:
+    """The same jets, if all of them are in the same unit, and in that of what the file says about them."""
+    check_alike(jets)
+    if "jet_pt" in jets.info:
+        check_sums(jets.pt, jets.info["jet_pt"])
+    return jets
 
 
 def _peculiarities(jets: Jets, *, whole: bool) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jetlab.data.formats.momenta import momenta
-from jetlab.data.formats.padded import unpadded
+from jetlab.data.formats.padded import occupied, unpadded
 from jetlab.data.formats.table import Table
 from jetlab.errors import FileError
 from jetlab.jets import Jets
@@ -43,7 +43,7 @@ def read(table: Table) -> Jets:
     """Read jets; the generated top quark is in ``info`` as truth_pt, truth_eta, truth_phi, 0 for QCD jets."""
     wide, truth, label = _from_blocks(table) if _blocks(table) else _from_columns(table)
     p4 = wide.reshape(len(wide), -1, 4)
-    offsets, rows = unpadded(p4, p4[..., 0] > 0)
+    offsets, rows = unpadded(p4, occupied(p4[..., 0], "E"))
     columns, notes = momenta(dict(zip(("energy", "px", "py", "pz"), rows.T, strict=True)), {}, offsets)
     pt = np.hypot(truth[:, 1], truth[:, 2])
     info = {
@@ -51,9 +51,7 @@ def read(table: Table) -> Jets:
         "truth_eta": np.arcsinh(np.divide(truth[:, 3], pt, out=np.zeros_like(pt), where=pt > 0)),
         "truth_phi": np.arctan2(truth[:, 2], truth[:, 1]),
     }
-    return Jets.from_flat(
-        offsets, columns, label=label.astype(np.int64), classes=TOP_TAGGING, info=info, meta={"notes": notes}
-    )
+    return Jets.from_flat(offsets, columns, label=label, classes=TOP_TAGGING, info=info, meta={"notes": notes})
 
 
 def _blocks(table: Table) -> tuple[str, str] | None:
