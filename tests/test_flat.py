@@ -328,8 +328,7 @@ def test_batches_of_a_jetclass_file_come_from_its_columns(tmp_path: Path) -> Non
         ("part_d0val", np.nan, "d0 = nan"),
         ("part_charge", 300, "charge of the constituents is 300"),
         ("part_isMuon", 1, "has several types at once"),
-        ("jet_pt", np.nan, "jet 0 has jet_pt = nan"),
-        ("jet_pt", 600_000, "are the momenta in MeV"),
+        ("jet_pt", 600_000, "constituents in GeV and jets in MeV"),
         ("label_Hbb", 1, "expected a single 1"),
     ],
 )

@@ -24,7 +24,7 @@ from jetlab.jets import Jets, concatenate
 
 __all__ = ["JetStream", "Piece", "stream_jets"]
 
-PIECE = 1_000
+PIECE = 2_000
 """Jets that are read at once, where a file allows to read so few."""
 
 Part = TypeVar("Part")

@@ -255,7 +255,7 @@ class Jets:
         rows = np.repeat(self._offsets[index] - offsets[:-1], counts) + np.arange(offsets[-1])
         return self._replaced(
             offsets,
-            {name: values[rows] for name, values in self._columns.items()},
+            {name: values.take(rows, mode="clip") for name, values in self._columns.items()},  # faster than [rows]
             None if self._label is None else self._label[index],
             {name: values[index] for name, values in self._info.items()},
             None if self._known_p4 is None else self._known_p4[index],

@@ -72,6 +72,10 @@ class Layout:
         Turns some rows into `Events`; see `jetlab.data.formats.lhco.read_events`.
     pairs : callable, optional
         Turns a table into `Pairs`.
+    raw : callable, optional
+        Turns a table into `RawJets`, or None; see `jetlab.data.formats.raw`.
+    trusted : bool
+        Whether the numbers were checked when they were written, and checksums tell that they are the same.
     """
 
     name: str
@@ -88,6 +92,7 @@ class Layout:
     events: Callable[[Table, npt.NDArray[np.int64], JetFinder, Sequence[int] | None], Events] | None = None
     pairs: Callable[[Table], Pairs] | None = None
     raw: Callable[[Table], RawJets | None] | None = None
+    trusted: bool = False
 
 
 LAYOUTS = (
@@ -97,6 +102,7 @@ LAYOUTS = (
         flat.matches,
         flat.count,
         flat.read,
+        trusted=True,
     ),
     Layout(
         "compact",
@@ -190,7 +196,7 @@ LAYOUTS = (
     ),
     Layout(
         "H1",
-        "jet_pt, ... and jet_part_pt, jet_part_eta, jet_part_phi, jet_part_e, jet_part_idx in Django/minitree or "
+        "jet_pt, ... and jet_part_pt, jet_part_eta, jet_part_phi, jet_part_e, jet_part_charge, jet_part_idx in Django/minitree or "
         "Rapgap/minitree (H1)",
         h1.matches,
         h1.count,

@@ -7,20 +7,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from jetlab.data.formats import columns, jetclass
-from jetlab.data.formats.columns import PARTICLE_FLAGS
+from jetlab.data.formats import columns
 from jetlab.data.formats.table import Table
-from jetlab.errors import InvalidJetsError
 from jetlab.features import JETCLASS_COLUMNS, JETCLASS_JET_COLUMNS, Constituents
 from jetlab.jets import OPTIONAL_PARTICLE_FIELDS
-from jetlab.jets.checks import check_units
+from jetlab.jets.domains import JETS
+from jetlab.vocabulary import PARTICLE_TYPES
 
 __all__ = ["RawJets", "read_jetclass"]
 
 _NEEDED = {"part_pz": "pz"} | JETCLASS_COLUMNS
-_FLAGS = [f"part_{flag}" for flag in PARTICLE_FLAGS]
-_WHOLE = 127
+_LARGEST_CHARGE = 127
 _STEEPEST = float(np.sinh(20.0))
+_LEAST_ENERGY = 0.999
+_FAR = 10.0
+_HARDEST = 10_000.0
 _ROUNDING = np.float32(1.000001)
 
 
@@ -32,12 +33,10 @@ class RawJets(NamedTuple):
 
 
 def read_jetclass(table: Table) -> RawJets | None:
-    """Columns of a file in the layout of JetClass; None if it lacks some of them, or holds zeros in their place.
+    """Columns of a file in the layout of JetClass, or None.
 
-    Raises
-    ------
-    InvalidJetsError, UnitsError
-        As when the file is read as `Jets`.
+    None if columns are missing or hold zeros in their place, or if anything about the numbers looks odd. Then the jets
+    have to be made, which checks one by one and says what is wrong.
     """
     lacking = [name for name in (*_NEEDED, *JETCLASS_JET_COLUMNS) if name not in table.shapes]
     filled = set(OPTIONAL_PARTICLE_FIELDS) - set(table.meta.get("fields", OPTIONAL_PARTICLE_FIELDS))
@@ -46,51 +45,58 @@ def read_jetclass(table: Table) -> RawJets | None:
     labels = [name for name in table.shapes if name.startswith("label_") and table.flat(name)]
     held = table.fetch([*_NEEDED, *JETCLASS_JET_COLUMNS, *labels])
     offsets, flat = columns.flat_constituents({name: held[name] for name in _NEEDED}, held)
-    jets = {name: np.asarray(held[name]) for name in JETCLASS_JET_COLUMNS}
-    if not _sound(flat):
-        jetclass.read(table)  # says what is wrong; if nothing is, the numbers only looked odd in single precision
-    _check_jets(jets)
     label, _ = columns.labels_of(table, held)
     constituents = Constituents(
         offsets,
-        {meaning: flat[name] for name, meaning in JETCLASS_COLUMNS.items()},
-        {meaning: jets[name] for name, meaning in JETCLASS_JET_COLUMNS.items()},
+        {meaning: flat[name] for name, meaning in _NEEDED.items()},
+        {meaning: np.asarray(held[name]) for name, meaning in JETCLASS_JET_COLUMNS.items()},
     )
-    return RawJets(_sorted(constituents), label)
+    return RawJets(_sorted(constituents), label) if _sound(constituents) else None
 
 
-def _check_jets(jets: dict[str, npt.NDArray[Any]]) -> None:
-    """Refuse momenta of jets that are not physical; when `Jets` are made, they follow from the constituents."""
-    for name, values in jets.items():
-        bad = ~np.isfinite(values) | ((values < 0) & (name != "jet_eta"))
-        if bad.any():
-            row = int(np.flatnonzero(bad)[0])
-            msg = f"jet {row} has {name} = {values[row]}, which is not a physical value ({int(bad.sum())} such jets)"
-            raise InvalidJetsError(msg)
-    check_units(jets["jet_pt"])
-
-
-def _sound(flat: dict[str, npt.NDArray[Any]]) -> bool:
-    """Whether all numbers are those of constituents of jets, looked at in bulk."""
+def _sound(constituents: Constituents) -> bool:
+    """Whether all numbers are those of jets in GeV beyond doubt, looked at in bulk."""
+    flat, jets = constituents.columns, constituents.jets
+    if not len(flat["px"]):
+        return False
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(
-            all(np.isfinite(values).all() for values in flat.values() if values.dtype.kind == "f")
-            and _physical(*(flat[f"part_{name}"] for name in ("px", "py", "pz", "energy")))
-            and _known_types([flat[name] for name in _FLAGS])
-            and (np.abs(flat["part_charge"]) <= _WHOLE).all()
-            and (np.rint(flat["part_charge"]) == flat["part_charge"]).all()
+            all(np.isfinite(values.sum()) for values in (*flat.values(), *jets.values()))
+            and _physical(*(flat[name] for name in ("px", "py", "pz", "energy")))
+            and _known_types([flat[name] for name in PARTICLE_TYPES])
+            and (np.abs(flat["charge"]) <= _LARGEST_CHARGE).all()
+            and (np.rint(flat["charge"]) == flat["charge"]).all()
+            and _in_gev(constituents)
         )
 
 
 def _physical(px: npt.NDArray[Any], py: npt.NDArray[Any], pz: npt.NDArray[Any], energy: npt.NDArray[Any]) -> bool:
-    """Whether momenta are transverse enough, and energies not below them by more than a thousandth."""
+    """Whether momenta are transverse enough, and energies neither below them by a thousandth nor in another unit."""
     transverse = px * px + py * py
-    momentum = transverse + pz * pz
+    squared = transverse + pz * pz
     return bool(
         (transverse > 0).all()
         and (energy > 0).all()
         and (pz * pz <= _STEEPEST**2 * transverse).all()
-        and (energy * energy >= 0.998 * momentum).all()
+        and (energy * energy >= _LEAST_ENERGY**2 * squared).all()
+        and energy.sum() <= _FAR * np.abs(px).sum() + _FAR * np.abs(py).sum() + _FAR * np.abs(pz).sum()
+    )
+
+
+def _in_gev(constituents: Constituents) -> bool:
+    """Whether jets are as hard as jets can be, and as their constituents together."""
+    stated, offsets = constituents.jets["pt"], constituents.offsets
+    filled = constituents.counts > 0
+    sums = [np.add.reduceat(constituents[name], offsets[:-1][filled], dtype=np.float64) for name in ("px", "py")]
+    ratio = np.hypot(*sums) / stated[filled]
+    lowest, _ = JETS.plausible
+    return bool(
+        (constituents.jets["energy"] > 0).all()
+        and (stated > 0).all()
+        and lowest <= np.median(stated)
+        and stated.max() <= _HARDEST
+        and (ratio < _FAR).all()
+        and (ratio > 1 / _FAR).all()
     )
 
 
