@@ -21,7 +21,7 @@ __all__ = ["TableCard", "distances"]
 
 _HEAD, _ROW = 46, 30  # pixels
 _NUMBERS = {"w1": "W₁", "floor": "Truth vs truth", "multiple": "× floor", "z": "z", "ks": "KS", "ks_p": "p"}
-_WIDTHS = {"title": "19%", "w1": "22%", "floor": "22%", "multiple": "11%", "z": "9%", "ks": "8%", "ks_p": "9%"}
+_WIDTHS = {"title": "24%", "w1": "20.3%", "floor": "20.3%", "multiple": "10%", "z": "8%", "ks": "8%", "ks_p": "9.4%"}
 _COPIES: dict[Literal["markdown", "latex"], str] = {"markdown": "Markdown", "latex": "LaTeX"}
 
 
