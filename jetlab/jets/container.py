@@ -21,6 +21,10 @@ __all__ = ["Jets", "concatenate"]
 FloatArray = npt.NDArray[np.float64]
 
 
+_AT_ONCE = 1_000
+"""Jets whose momenta are added up together, so that they stay in the processor's cache."""
+
+
 class Jets:
     """An immutable set of jets with their constituents, jet-level columns, labels and provenance.
 
@@ -181,19 +185,26 @@ class Jets:
     @property
     def flat_p4(self) -> FloatArray:
         """Constituent four-momenta (E, px, py, pz) in GeV, shape ``(sum of multiplicities, 4)``, float64."""
-        pt, eta, phi, mass = (self._columns[f].astype(np.float64) for f in PARTICLE_FIELDS)
+        return np.stack(self._four_momenta(slice(None)), axis=1)
+
+    def _four_momenta(self, rows: slice) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        pt, eta, phi, mass = (self._columns[f][rows].astype(np.float64) for f in PARTICLE_FIELDS)
         pz = pt * np.sinh(eta)
-        energy = np.sqrt(pt**2 + pz**2 + mass**2)
-        return np.stack([energy, pt * np.cos(phi), pt * np.sin(phi), pz], axis=1)
+        return np.sqrt(pt**2 + pz**2 + mass**2), pt * np.cos(phi), pt * np.sin(phi), pz
 
     # ---- jets ---------------------------------------------------------------------------------------------------
 
     @cached_property
     def p4(self) -> FloatArray:
         """Jet four-momenta (E, px, py, pz) in GeV, the sum of the constituents, shape ``(n, 4)``, float64."""
-        jet = np.repeat(np.arange(len(self)), self.multiplicity)
-        flat = self.flat_p4
-        return np.stack([np.bincount(jet, weights=flat[:, k], minlength=len(self)) for k in range(4)], axis=1)
+        p4 = np.empty((len(self), 4))
+        for start in range(0, len(self), _AT_ONCE):
+            part = p4[start : start + _AT_ONCE]
+            ends = self._offsets[start : start + len(part) + 1]
+            jet = np.repeat(np.arange(len(part)), np.diff(ends))
+            for k, values in enumerate(self._four_momenta(slice(int(ends[0]), int(ends[-1])))):
+                part[:, k] = np.bincount(jet, weights=values, minlength=len(part))
+        return p4
 
     @property
     def _known_p4(self) -> FloatArray | None:

@@ -192,16 +192,19 @@ def _particle_types(flat: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.int8
     InvalidJetsError
         If several flags of a constituent are set.
     """
-    flags = np.stack(
-        [np.asarray(flat[f]) != 0 if f in flat else np.zeros(len(flat["px"]), bool) for f in PARTICLE_FLAGS]
-    )
-    set_flags = flags.sum(axis=0)
-    if (set_flags > 1).any():
-        row = int(np.flatnonzero(set_flags > 1)[0])
-        names = [f for f, is_set in zip(PARTICLE_FLAGS, flags[:, row], strict=True) if is_set]
+    flags = {f: np.asarray(flat[f]) != 0 for f in PARTICLE_FLAGS if f in flat}
+    total = np.zeros(len(flat["px"]), dtype=np.int8)
+    codes = np.full(len(total), -1, dtype=np.int8)
+    for code, name in enumerate(PARTICLE_FLAGS):
+        if name in flags:
+            total += flags[name]
+            codes[flags[name]] = code
+    if (total > 1).any():
+        row = int(np.flatnonzero(total > 1)[0])
+        names = [name for name, is_set in flags.items() if is_set[row]]
         msg = f"constituent {row} of all has several types at once: {', '.join(names)}"
         raise InvalidJetsError(msg)
-    return np.where(set_flags > 0, flags.argmax(axis=0), -1).astype(np.int8)
+    return codes
 
 
 # ---- jets ------------------------------------------------------------------------------------------------------------

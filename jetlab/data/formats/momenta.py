@@ -57,13 +57,14 @@ def momenta(
     InvalidJetsError
         If columns are missing or an energy is below its momentum.
     """
-    wanted = {"mass", "energy", *(name for names in MOMENTA for name in names)}
-    columns = {name: np.asarray(values, dtype=np.float64) for name, values in flat.items() if name in wanted}
-    used = next((names for names in MOMENTA if all(name in columns for name in names)), None)
+    used = next((names for names in MOMENTA if all(name in flat for name in names)), None)
     if used is None:
-        ways = "; or ".join(", ".join(names) for names in MOMENTA)
-        msg = f"constituent momenta are incomplete: found {', '.join(columns) or 'none'}, expected {ways}"
+        known = {"mass", "energy", *(name for names in MOMENTA for name in names)}
+        ways, found = "; or ".join(", ".join(names) for names in MOMENTA), [name for name in flat if name in known]
+        msg = f"constituent momenta are incomplete: found {', '.join(found) or 'none'}, expected {ways}"
         raise InvalidJetsError(msg)
+    size = ("mass",) if "mass" in flat else ("energy",) if "energy" in flat else ()
+    columns = {name: np.asarray(flat[name], dtype=np.float64) for name in (*used, *size)}
     notes: list[str] = []
     if used[0] == "px":
         px, py, pz = (columns[name] for name in used)
