@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,9 +35,14 @@ class Sample(NamedTuple):
 
     def write(self, path: Path, **changes: Any) -> Path:
         """Write the file with some columns changed, or left out where they are None."""
-        columns = {name: values for name, values in (self.columns() | changes).items() if values is not None}
+        columns = {name: values for name, values in (_made(self.columns) | changes).items() if values is not None}
         self.store(path, columns)
         return path
+
+
+@cache
+def _made(columns: Callable[[], Columns]) -> Columns:
+    return columns()
 
 
 # ---- jets ------------------------------------------------------------------------------------------------------------
@@ -147,9 +152,10 @@ def top_tagging_fixed() -> Columns:
 def top_tagging_named() -> Columns:
     """The same, one column a component, as others convert it."""
     values, numbers = top_tagging().values()
-    names = [f"{c}_{k}" for k in range(200) for c in ("E", "PX", "PY", "PZ")]
-    names += [f"truth{c}" for c in ("E", "PX", "PY", "PZ")]
-    return {name: values[:, k] for k, name in enumerate(names)} | {"is_signal_new": numbers[:, 1]}
+    parts = ("E", "PX", "PY", "PZ")
+    made = {f"{c}_{slot}": values[:, 4 * slot + k] for slot in range(SLOTS) for k, c in enumerate(parts)}
+    made |= {f"truth{c}": values[:, 800 + k] for k, c in enumerate(parts)}
+    return made | {"is_signal_new": numbers[:, 1]}
 
 
 def quark_gluon() -> Columns:

@@ -102,7 +102,7 @@ def damaged(good: bytes, number: int, *, seed: int) -> Iterator[tuple[str, bytes
     rng = random.Random(seed)
     kinds = list(DAMAGE)
     for k in range(number):
-        kind, bad = kinds[k % len(kinds)], bytearray(good)
+        kind, bad = kinds[(seed + k) % len(kinds)], bytearray(good)
         if rng.random() < 0.5 and len(bad) > 2 * _ENDS:
             place = rng.choice([rng.randrange(_ENDS), len(bad) - 1 - rng.randrange(_ENDS)])
         else:
@@ -181,6 +181,9 @@ def worst(found: dict[str, Seen], expected: dict[str, Seen], kind: str) -> tuple
     order = (*BAD, "error", "values", "same")
     open_ways = [way for way, seen in expected.items() if seen.outcome == "read"]
     outcomes = [(_outcome(found[way], expected[way], kind), way, found[way].message) for way in open_ways]
+    if found["recognise"].n == expected["recognise"].n != expected["load"].n:
+        # rows are events; their particles say how many jets they have
+        outcomes = [("values" if what in ("fewer", "other") else what, way, message) for what, way, message in outcomes]
     outcome, way, message = min(outcomes, key=lambda entry: order.index(entry[0]))
     return outcome, f"{way}: {message}"
 
@@ -201,10 +204,18 @@ def _outcome(found: Seen, expected: Seen, kind: str) -> str:
 
 
 class Reader:
-    """A process that reads files, and is started again when one ends it."""
+    """A process that reads files, and is started again when one ends it.
 
-    def __init__(self, *, seconds: float = 60.0) -> None:
-        self._seconds = seconds
+    Parameters
+    ----------
+    seconds : float
+        Time for a file.
+    look : callable
+        What is done with a file; of a module, so that the process finds it.
+    """
+
+    def __init__(self, *, seconds: float = 60.0, look: Callable[[Path], Any] = observe) -> None:
+        self._seconds, self._look = seconds, look
         self._process: Any = None
         self._pipe: Connection | None = None
 
@@ -214,7 +225,7 @@ class Reader:
     def __exit__(self, *_: object) -> None:
         self._end()
 
-    def read(self, path: Path) -> dict[str, Seen] | tuple[str, str]:
+    def read(self, path: Path) -> Any:
         """What `observe` gives; or how the process ended, and a message."""
         if self._process is None:
             self._start()
@@ -234,7 +245,7 @@ class Reader:
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, self._look), daemon=True)
         self._process.start()
         theirs.close()
 
@@ -247,7 +258,7 @@ class Reader:
             self._process = self._pipe = None
 
 
-def _serve(pipe: Connection) -> None:
+def _serve(pipe: Connection, look: Callable[[Path], Any]) -> None:
     """Read files whose paths come through the pipe, with an end to memory and without core files."""
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -256,7 +267,7 @@ def _serve(pipe: Connection) -> None:
         while True:
             path = pipe.recv()
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            found = observe(path)
+            found = look(path)
             pipe.send((1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before), found))
 
 

@@ -13,10 +13,11 @@ import jetlab
 from jetlab.data import load_events, load_jets, load_pairs, recognise, stream_jets
 from jetlab.data.catalog import DATASETS
 from jetlab.data.clustering import JetFinder, events_of
-from jetlab.data.formats import lhco, omnifold, pdg
+from jetlab.data.formats import lhco, pdg
 from jetlab.data.masterkey import KEY_CLASSES
 from jetlab.errors import FileError, InvalidJetsError, JetLabError, UnitsError
 from jetlab.jets import Events, Jets, Pairs, concatenate, invariant_mass
+from tests.files import omnifold_pairs, particles_of
 from tests.toys import toy_jets
 
 COUNTS = [2, 0, 3, 1, 2]
@@ -620,41 +621,9 @@ def test_jets_clustered_by_others(research: Path, tmp_path: Path) -> None:
 # ---- OmniFold --------------------------------------------------------------------------------------------------------
 
 
-def jets_of_particles(n: int, *, seed: int) -> tuple[Jets, np.ndarray]:
-    """Jets of known particles, and the PDG code of each."""
-    rng = np.random.default_rng(seed)
-    made = toy_jets(n, seed=seed)
-    pid = rng.choice(omnifold.PARTICLE_CODES, len(made.flat("pt")))
-    columns = {name: made.flat(name) for name in ("pt", "eta", "phi")} | {"mass": pdg.masses(pid)}
-    return Jets.from_flat(made.offsets, columns), pid
-
-
-def level_arrays(jets: Jets, pid: np.ndarray, *, slots: int = 30) -> dict[str, np.ndarray]:
-    """One level of an OmniFold file."""
-    pt, eta, phi, mass = (jets.flat(name).astype(np.float64) for name in ("pt", "eta", "phi", "mass"))
-    y = np.arcsinh(np.sinh(eta) / np.sqrt(1 + (mass / pt) ** 2))
-    jet_y = np.arctanh(jets.p4[:, 3] / jets.energy)
-    code = np.array([omnifold.PARTICLE_CODES.index(k) / 10 for k in pid])
-    particles = np.zeros((len(jets), slots, 4))
-    for i, (start, stop) in enumerate(zip(jets.offsets[:-1], jets.offsets[1:], strict=True)):
-        dphi = np.angle(np.exp(1j * (phi[start:stop] - jets.phi[i])))
-        rows = np.stack([pt[start:stop] / 100, y[start:stop] - jet_y[i], dphi, code[start:stop]], 1)
-        particles[i, : stop - start] = rows
-    columns = {name: np.arange(len(jets)) + k for k, name in enumerate(omnifold.OBSERVABLES)}
-    return columns | {
-        "jets": np.stack([jets.pt, jet_y, jets.phi, jets.mass], 1),
-        "particles": particles.astype(np.float32),
-    }
-
-
 def write_omnifold(path: Path, n: int = 11, *, seed: int = 0, **changes: np.ndarray) -> tuple[Path, Jets, Jets]:
-    generated, pid = jets_of_particles(n, seed=seed)
-    detected, other = jets_of_particles(n, seed=seed + 100)
-    arrays = {f"gen_{k}": v for k, v in level_arrays(generated, pid).items()}
-    arrays |= {f"sim_{k}": v for k, v in level_arrays(detected, other, slots=25).items()}
-    arrays["gen_Zs"] = np.stack([np.full(n, 250.0), np.linspace(-1, 1, n), np.zeros(n)], 1)
-    np.savez(path, **(arrays | changes))
-    return path, generated, detected
+    np.savez(path, **(omnifold_pairs(n, seed=seed) | changes))
+    return path, particles_of(n, seed=seed)[0], particles_of(n, seed=seed + 100)[0]
 
 
 def test_omnifold_round_trip(tmp_path: Path) -> None:
@@ -669,7 +638,7 @@ def test_omnifold_round_trip(tmp_path: Path) -> None:
         np.testing.assert_allclose(found.p4, true.p4, rtol=1e-5, atol=1e-2)
         np.testing.assert_allclose(found.info["jet_mass"], true.mass)
         np.testing.assert_array_equal(found.info["tau2s"], np.arange(11) + 4)
-    np.testing.assert_array_equal(pairs.detected.flat("charge"), pdg.charges(jets_of_particles(11, seed=100)[1]))
+    np.testing.assert_array_equal(pairs.detected.flat("charge"), pdg.charges(particles_of(11, seed=100)[1]))
     np.testing.assert_array_equal(pairs.info["z_pt"], 250.0)
     assert pairs.meta["files"] == [path.name]
 
@@ -702,8 +671,7 @@ def test_splits_of_pairs_do_not_overlap_and_lose_nothing(tmp_path: Path) -> None
 
 
 def test_wrong_omnifold_files_are_refused(tmp_path: Path) -> None:
-    jets, pid = jets_of_particles(11, seed=0)
-    particles = level_arrays(jets, pid)["particles"]
+    particles = omnifold_pairs(11)["gen_particles"]
     path, *_ = write_omnifold(tmp_path / "type.npz", gen_particles=particles + np.array([0, 0, 0, 0.05]))
     with pytest.raises(InvalidJetsError, match=r"expected tenths from 0 to 1\.3"):
         load_pairs(path)

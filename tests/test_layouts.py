@@ -12,25 +12,7 @@ from jetlab.data import read_jets, recognise
 from jetlab.data.formats import pdg
 from jetlab.errors import JetLabError
 from jetlab.jets import Jets
-from tests.toys import toy_jets
-
-N, SLOTS = 12, 25
-
-
-def jets() -> Jets:
-    """Labelled toy jets of up to 25 massless constituents."""
-    made = toy_jets(N).leading(SLOTS)
-    flat = {name: made.flat(name) for name in ("pt", "eta", "phi")}
-    return Jets.from_flat(made.offsets, flat | {"mass": np.zeros(len(flat["pt"]))}, label=np.arange(N) % 2)
-
-
-def padded(jets: Jets, columns: list[np.ndarray], slots: int = SLOTS) -> np.ndarray:
-    """Flat columns as an array (n, slots, F) padded with zeros."""
-    array = np.zeros((len(jets), slots, len(columns)))
-    for i, (start, stop) in enumerate(zip(jets.offsets[:-1], jets.offsets[1:], strict=True)):
-        for k, column in enumerate(columns):
-            array[i, : stop - start, k] = column[start:stop]
-    return array
+from tests.files import SAMPLES, SLOTS, N, jets, padded, top_tagging_fixed
 
 
 def same_momenta(found: Jets, expected: Jets, *, rtol: float = 1e-5) -> None:
@@ -39,33 +21,17 @@ def same_momenta(found: Jets, expected: Jets, *, rtol: float = 1e-5) -> None:
         np.testing.assert_allclose(found.flat(name), expected.flat(name), rtol=rtol, atol=1e-5)
 
 
-def cartesian(jets: Jets) -> list[np.ndarray]:
-    pt, eta, phi = (jets.flat(name) for name in ("pt", "eta", "phi"))
-    return [pt * np.cosh(eta), pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)]
-
-
 # ---- Top Tagging Reference ------------------------------------------------------------------------------------------
 
 
-def top_tagging_arrays(true: Jets) -> tuple[np.ndarray, np.ndarray]:
-    wide = padded(true, cartesian(true), 200).reshape(N, 800)
-    truth = np.tile([650.0, 600.0, 0.0, 80.0], (N, 1)) * true.label[:, None]
-    return np.concatenate([wide, truth], axis=1), np.stack([np.ones(N, int), true.label], axis=1)
-
-
-@pytest.mark.parametrize("form", ["table", "fixed"])
-def test_top_tagging_as_pandas_writes_it(tmp_path: Path, form: str) -> None:
-    true = jets()
-    values, numbers = top_tagging_arrays(true)
-    path = tmp_path / "test.h5"
-    with h5py.File(path, "w") as file:
-        if form == "table":
-            kind = [("index", "i8"), ("values_block_0", "f8", (804,)), ("values_block_1", "i8", (2,))]
-            rows = np.zeros(N, dtype=kind)
-            rows["values_block_0"], rows["values_block_1"] = values, numbers
-            file["table/table"] = rows
-        else:
-            file["table/block0_values"], file["table/block1_values"] = values, numbers
+@pytest.mark.parametrize("name", ["top.h5", "top_fixed.h5", "grouped"])
+def test_top_tagging_as_pandas_writes_it(tmp_path: Path, name: str) -> None:
+    true, path = jets(), tmp_path / "test.h5"
+    if name == "grouped":
+        with h5py.File(path, "w") as file:
+            file["table/block0_values"], file["table/block1_values"] = top_tagging_fixed().values()
+    else:
+        SAMPLES[name].write(path)
     assert recognise(path).layout == "top tagging"
     found = read_jets(path)
     same_momenta(found, true)
@@ -75,12 +41,7 @@ def test_top_tagging_as_pandas_writes_it(tmp_path: Path, form: str) -> None:
 
 
 def test_top_tagging_as_columns(tmp_path: Path) -> None:
-    true = jets()
-    values, numbers = top_tagging_arrays(true)
-    names = [f"{c}_{k}" for k in range(200) for c in ("E", "PX", "PY", "PZ")] + [f"truth{c}" for c in "EXYZ"]
-    columns = {name: values[:, k] for k, name in enumerate(names)} | {"is_signal_new": numbers[:, 1]}
-    np.savez(tmp_path / "top.npz", **columns)
-    same_momenta(read_jets(tmp_path / "top.npz"), true)
+    same_momenta(read_jets(SAMPLES["top.parquet"].write(tmp_path / "top")), jets())
 
 
 # ---- quark/gluon ----------------------------------------------------------------------------------------------------
@@ -109,11 +70,9 @@ def test_quark_gluon_rapidities_become_pseudorapidities(tmp_path: Path) -> None:
 
 
 def test_quark_gluon_labels_must_be_0_and_1(tmp_path: Path) -> None:
-    true = jets()
-    array = padded(true, [true.flat("pt"), true.flat("eta"), true.flat("phi"), np.full(len(true.flat("pt")), 22)])
-    np.savez(tmp_path / "QG_jets.npz", X=array, y=np.full(N, 3))
+    path = SAMPLES["quark_gluon.npz"].write(tmp_path / "QG_jets.npz", y=np.full(N, 3))
     with pytest.raises(JetLabError, match="expected 0 for gluons and 1 for quarks"):
-        read_jets(tmp_path / "QG_jets.npz")
+        read_jets(path)
 
 
 # ---- ATLAS, Aspen, MOD ----------------------------------------------------------------------------------------------
@@ -121,31 +80,19 @@ def test_quark_gluon_labels_must_be_0_and_1(tmp_path: Path) -> None:
 
 def test_atlas_mev_become_gev(tmp_path: Path) -> None:
     true = jets()
-    energy = true.flat("pt") * np.cosh(true.flat("eta"))
-    columns = [1000 * true.flat("pt"), true.flat("eta"), true.flat("phi"), 1000 * energy]
-    with h5py.File(tmp_path / "train_nominal.h5", "w") as file:
-        for name, column in zip(("pt", "eta", "phi", "E"), columns, strict=True):
-            file[f"fjet_clus_{name}"] = padded(true, [column])[..., 0].astype(np.float32)
-        file["labels"], file["weights"] = true.label, np.linspace(0.5, 2, N)
-    found = read_jets(tmp_path / "train_nominal.h5")
+    found = read_jets(SAMPLES["atlas.h5"].write(tmp_path / "train_nominal.h5"))
     same_momenta(found, true)
     np.testing.assert_allclose(found.info["weight"], np.linspace(0.5, 2, N))
+    np.testing.assert_allclose(found.info["jet_pt"], true.pt)
     assert any("MeV became GeV" in note for note in found.meta["notes"])
 
 
 def test_aspen_candidates(tmp_path: Path) -> None:
     true = jets()
-    energy, px, py, pz = cartesian(true)
-    m = len(px)
-    pid = np.resize([211, -211, 130, 22, 11], m)
-    extra = [np.full(m, 0.02), np.full(m, 0.01), np.full(m, -0.1), np.full(m, 0.05), pdg.charges(pid), pid, np.ones(m)]
-    with h5py.File(tmp_path / "aspen.h5", "w") as file:
-        file["PFCands"] = padded(true, [px, py, pz, energy, *extra], 150).astype(np.float32)
-        file["jet_kinematics"] = np.stack([true.pt, true.eta, true.phi, true.mass], 1)
-        file["event_info"] = np.zeros((N, 3))
-    found = read_jets(tmp_path / "aspen.h5")
+    found = read_jets(SAMPLES["aspen.h5"].write(tmp_path / "aspen.h5"))
     assert found.meta["layout"] == "Aspen"
     same_momenta(found, true)
+    pid = np.resize([211, -211, 130, 22, 11], len(true.flat("pt")))
     np.testing.assert_array_equal(found.flat("charge"), pdg.charges(pid))
     np.testing.assert_allclose(found.flat("dz"), -0.1, rtol=1e-6)
     np.testing.assert_allclose(found.info["jet_pt"], true.pt)
@@ -154,14 +101,8 @@ def test_aspen_candidates(tmp_path: Path) -> None:
 @pytest.mark.parametrize("closed", [True, False], ids=["index ends at the last candidate", "index of first candidates"])
 def test_mod_jets(tmp_path: Path, closed: bool) -> None:
     true = jets()
-    m = len(true.flat("pt"))
-    rows = np.stack([true.flat("pt"), true.flat("eta"), true.flat("phi"), np.zeros(m), np.full(m, 22), np.zeros(m)], 1)
-    with h5py.File(tmp_path / "CMS.h5", "w") as file:
-        file["pfcs"] = rows
-        file["pfcs_index"] = true.offsets if closed else true.offsets[:-1]
-        file["jets_f"] = np.stack([true.pt, true.eta, true.phi, true.mass, true.eta, np.ones(N), np.ones(N)], 1)
-        file["jets_i"] = np.zeros((N, 7), dtype=int)
-    found = read_jets(tmp_path / "CMS.h5")
+    index = true.offsets if closed else true.offsets[:-1]
+    found = read_jets(SAMPLES["mod.h5"].write(tmp_path / "CMS.h5", pfcs_index=index))
     assert found.meta["layout"] == "MOD"
     same_momenta(found, true)
 
@@ -171,32 +112,19 @@ def test_mod_jets(tmp_path: Path, closed: bool) -> None:
 
 def test_omnilearn(tmp_path: Path) -> None:
     true = jets()
-    counts = true.multiplicity
-    pt, eta = true.flat("pt"), true.flat("eta")
-    energy, jet_pt, jet_energy = pt * np.cosh(eta), np.repeat(true.pt, counts), np.repeat(true.energy, counts)
-    deta, dphi = eta - np.repeat(true.eta, counts), true.flat("dphi")
-    columns = [deta, dphi, np.log1p(-pt / jet_pt), np.log(pt), np.log1p(-energy / jet_energy), np.log(energy), deta]
-    with h5py.File(tmp_path / "train.h5", "w") as file:
-        file["data"] = padded(true, columns)
-        file["jet"] = np.stack([true.pt, true.eta, true.mass, counts], 1)
-        file["pid"] = true.label
-    found = read_jets(tmp_path / "train.h5")
+    found = read_jets(SAMPLES["omnilearn.h5"].write(tmp_path / "train.h5"))
     assert found.meta["layout"] == "OmniLearn"
-    np.testing.assert_allclose(found.flat("pt"), pt, rtol=1e-6)
-    np.testing.assert_allclose(found.flat("eta"), eta, atol=1e-6)
+    np.testing.assert_allclose(found.flat("pt"), true.flat("pt"), rtol=1e-6)
+    np.testing.assert_allclose(found.flat("eta"), true.flat("eta"), atol=1e-6)
     np.testing.assert_allclose(found.mass, true.mass, rtol=1e-4)  # kept in single precision
     np.testing.assert_array_equal(found.label, true.label)
 
 
 def test_omnilearned(tmp_path: Path) -> None:
     true = jets()
-    pt = true.flat("pt")
-    columns = [true.flat("deta"), true.flat("dphi"), np.log(pt), np.log(pt * np.cosh(true.flat("eta")))]
-    with h5py.File(tmp_path / "train.h5", "w") as file:
-        file["data"], file["pid"] = padded(true, columns), true.label + 2
-    found = read_jets(tmp_path / "train.h5")
+    found = read_jets(SAMPLES["omnilearned.h5"].write(tmp_path / "train.h5"))
     assert found.meta["layout"] == "OmniLearned"
-    np.testing.assert_allclose(found.flat("pt"), pt, rtol=1e-6)
+    np.testing.assert_allclose(found.flat("pt"), true.flat("pt"), rtol=1e-6)
     np.testing.assert_array_equal(found.label, true.label + 2)
     assert found.classes == tuple(f"class {k}" for k in range(4))
 

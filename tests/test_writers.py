@@ -19,25 +19,10 @@ from jetlab.data.formats.omnilearn import PARTICLE_CODES
 from jetlab.errors import FileError
 from jetlab.jets import Jets
 from jetlab.vocabulary import CLASSES
+from tests.files import full_jets
 from tests.toys import toy_jets
 
 FIELDS = ("charge", "ptype", "d0", "d0err", "dz", "dzerr")
-
-
-def full_jets(n: int = 40, *, high: int = 25) -> Jets:
-    """Toy jets with types, charges, impact parameters and masses, a column of their own and provenance."""
-    jets = toy_jets(n, high=high)
-    rng = np.random.default_rng(1)
-    m = len(jets.flat("pt"))
-    ptype = rng.integers(-1, 5, m)
-    charged = np.isin(ptype, (0, 3, 4))
-    flat = {name: jets.flat(name) for name in ("pt", "eta", "phi")}
-    flat |= {"mass": np.where(charged, 0.13957, 0.0), "ptype": ptype, "charge": charged * rng.choice([-1, 1], m)}
-    flat |= {"d0": rng.normal(0, 0.5, m), "dz": rng.normal(0, 0.5, m)}
-    flat |= {"d0err": rng.uniform(0.01, 0.1, m), "dzerr": rng.uniform(0.01, 0.1, m)}
-    return Jets.from_flat(
-        jets.offsets, flat, label=jets.label, info={"split": np.arange(n) % 3}, meta={"source": "toys", "seed": 0}
-    )
 
 
 def without_mass(jets: Jets) -> np.ndarray:
@@ -51,7 +36,7 @@ def without_mass(jets: Jets) -> np.ndarray:
 
 
 def test_jetnet_round_trip(tmp_path: Path) -> None:
-    jets = full_jets()
+    jets = full_jets(40)
     found = read_jets(write_jets(jets, tmp_path / "jets.h5", layout="jetnet"))
     assert found.meta["layout"] == "JetNet"
     np.testing.assert_array_equal(found.offsets, jets.offsets)
@@ -68,7 +53,7 @@ def test_jetnet_round_trip(tmp_path: Path) -> None:
 
 
 def test_jetnet_tools_find_what_they_expect(tmp_path: Path) -> None:
-    jets = full_jets()
+    jets = full_jets(40)
     with h5py.File(write_jets(jets, tmp_path / "t.hdf5", layout="jetnet")) as file:
         particles, whole = file["particle_features"][:], file["jet_features"][:]
         provenance = json.loads(file.attrs["jetlab"])
@@ -106,7 +91,7 @@ def test_jetnet_without_labels(tmp_path: Path) -> None:
 
 
 def test_omnilearned_round_trip(tmp_path: Path) -> None:
-    jets = full_jets()
+    jets = full_jets(40)
     found = read_jets(write_jets(jets, tmp_path / "train.h5", layout="omnilearned"))
     assert found.meta["layout"] == "OmniLearned"
     np.testing.assert_array_equal(found.offsets, jets.offsets)
@@ -130,7 +115,7 @@ def test_omnilearned_round_trip(tmp_path: Path) -> None:
 
 
 def test_omnilearned_tools_find_what_they_expect(tmp_path: Path) -> None:
-    jets = full_jets()
+    jets = full_jets(40)
     with h5py.File(write_jets(jets, tmp_path / "train.h5", layout="omnilearned")) as file:
         data, pid, conditions = file["data"][:], file["pid"][:], file["global"][:]
         assert "jet" not in file
@@ -189,7 +174,7 @@ def test_omnilearned_of_plain_jets(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("layout", ["jetnet", "omnilearned"])
 def test_blocks_join_without_seams(tmp_path: Path, monkeypatch, layout: str) -> None:
-    jets = full_jets()
+    jets = full_jets(40)
     whole = read_jets(write_jets(jets, tmp_path / "whole.h5", layout=layout))
     monkeypatch.setattr(writing, "_JETS_IN_A_BLOCK", 7)
     path = write_jets(jets, tmp_path / "blocks.h5", layout=layout)
@@ -215,6 +200,7 @@ FULL_DISK = """
 import resource, signal, sys
 from jetlab.data import write_jets
 from jetlab.errors import FileError
+from tests.files import full_jets
 from tests.toys import toy_jets
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 jets = toy_jets(300)
@@ -241,6 +227,7 @@ KILLED = """
 import sys, time
 from jetlab.data import write_jets
 from jetlab.data.formats import writing
+from tests.files import full_jets
 from tests.toys import toy_jets
 writing._JETS_IN_A_BLOCK = 10
 make = writing._blocks
@@ -269,7 +256,7 @@ def test_a_kill_leaves_no_half_file_under_its_name(tmp_path: Path) -> None:
 
 
 def test_omnilearned_columns_follow_what_the_jets_have(tmp_path: Path) -> None:
-    jets = full_jets()
+    jets = full_jets(40)
     for fields, width in ((("ptype",), 5), (("ptype", "charge"), 5), (("d0", "d0err", "dz", "dzerr"), 8)):
         flat = {name: jets.flat(name) for name in ("pt", "eta", "phi", "mass", *fields)}
         path = write_jets(Jets.from_flat(jets.offsets, flat), tmp_path / "train.h5", layout="omnilearned")

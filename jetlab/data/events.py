@@ -102,7 +102,8 @@ def load_events(
         with Reporter(progress, total=total, unit="event") as reporter:
             events = reading.all_events(reporter) if n is None else reading.drawn(n, seed, reporter)
     if not len(events.jets):
-        msg = f"none of the {len(events)} events has a jet with pT above {pt_min:g} GeV: are the momenta in GeV?"
+        there = files[0].path if len(files) == 1 else f"{len(files)} files in {files[0].path.parent}"
+        msg = f"{there}: none of the {len(events)} events has a jet with pT above {pt_min:g} GeV: are they in GeV?"
         raise InvalidJetsError(msg)
     return _described(events, files, reading, seed=None if n is None else seed)
 

@@ -54,10 +54,9 @@ def open_npy(path: Path) -> Iterator[Table]:
     with path.open("rb") as file:
         stored = path.stat().st_size
         header = shape, dtype = _header(file, "the array", stored)
-        if math.prod(shape) * dtype.itemsize != stored - file.tell():
-            msg = (
-                f"the array has shape {shape}, but {stored - file.tell()} bytes: it is cut off, or something was added"
-            )
+        there = stored - file.tell()
+        if math.prod(shape) * dtype.itemsize != there:
+            msg = f"the array of shape {shape} has {there} bytes: it is cut off, or something was added"
             raise FileError(msg)
 
     def read(member: str) -> npt.NDArray[Any]:  # noqa: ARG001 there is only one

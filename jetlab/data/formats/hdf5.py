@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jetlab.data.formats.arrays import structured_columns, structured_shapes
+from jetlab.data.formats.heaps import check_lists
 from jetlab.data.formats.table import Column, Jagged, Rows, Shape, Table, check_size
 from jetlab.errors import FileError, MissingExtraError
 
@@ -24,6 +25,9 @@ __all__ = ["SIGNATURE", "open_hdf5", "save_hdf5"]
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 _META_KEY = "jetlab"
+_HEAD = 64
+_LONGEST_IN_A_HEADER = 60_000
+"""Bytes. A longer text lies in a heap, whose damage the library does not notice."""
 _FILTERS = {
     307: "bzip2",
     32000: "lzf",
@@ -44,6 +48,7 @@ def open_hdf5(path: Path) -> Iterator[Table]:
     """Data sets of an HDF5 file in all its groups, by the last part of their names; compound ones a column a field."""
     import h5py
 
+    _check_length(path)
     with h5py.File(path, "r") as file:
         sets: dict[str, tuple[Any, str | None]] = {}
         shapes: dict[str, Shape] = {}
@@ -56,11 +61,14 @@ def open_hdf5(path: Path) -> Iterator[Table]:
             shapes |= found
             sets |= {column: (data, column if data.dtype.fields else None) for column in found}
 
+        checked: set[str] = set()
+
         def load(names: Sequence[str], rows: Rows | None) -> dict[str, Column]:
             wanted = {sets[name][0].name: sets[name][0] for name in names}
             check_size(sum(_unpacked_size(data, rows) for data in wanted.values()), path.stat().st_size)
             for data in wanted.values():
                 _need_filters(data)
+                _check_lists_once(path, data, checked)
             read = {place: _read(data, rows) for place, data in wanted.items()}
             return {name: structured_columns(read[sets[name][0].name], sets[name][1]) for name in names}
 
@@ -85,7 +93,8 @@ def save_hdf5(path: Path, n: int, blocks: Iterable[Mapping[str, npt.NDArray[Any]
     import h5py
 
     with h5py.File(path, "w") as file:
-        file.attrs[_META_KEY] = json.dumps(meta)
+        text = json.dumps(meta)
+        file.attrs[_META_KEY] = np.bytes_(text) if len(text) < _LONGEST_IN_A_HEADER else text
         start = 0
         for block in blocks:
             stop = start + len(next(iter(block.values())))
@@ -94,6 +103,41 @@ def save_hdf5(path: Path, n: int, blocks: Iterable[Mapping[str, npt.NDArray[Any]
                     file.create_dataset(name, (n, *values.shape[1:]), values.dtype)
                 file[name][start:stop] = values
             start = stop
+
+
+def _check_lists_once(path: Path, data: Any, checked: set[str]) -> None:
+    """Look at lists of different lengths before they are read for the first time."""
+    import h5py
+
+    inner = h5py.check_vlen_dtype(data.dtype)
+    if inner is not None and data.name not in checked:
+        check_lists(path, data, inner)
+        checked.add(data.name)
+
+
+def _check_length(path: Path) -> None:
+    """Refuse a file that is longer or shorter than its own header says: numbers would be read from wrong places.
+
+    Raises
+    ------
+    FileError
+        If so.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    place, width = (28, 9) if head[8] >= 2 else (40, 13)
+    said = int.from_bytes(head[place : place + head[width]], "little")
+    there = path.stat().st_size
+    if said != there and (said > there or _ends_with_more(path, said)):
+        msg = f"the file has {there} bytes, but says that it has {said}: it is cut off, or something was added or lost"
+        raise FileError(msg)
+
+
+def _ends_with_more(path: Path, said: int) -> bool:
+    """Whether there is anything but line ends behind this place; some tools append these."""
+    with path.open("rb") as file:
+        file.seek(said)
+        return bool(file.read(_HEAD).strip(b"\n"))
 
 
 def _need_filters(data: Any) -> None:

@@ -196,8 +196,8 @@ LAYOUTS = (
     ),
     Layout(
         "H1",
-        "jet_pt, ... and jet_part_pt, jet_part_eta, jet_part_phi, jet_part_e, jet_part_charge, jet_part_idx in Django/minitree or "
-        "Rapgap/minitree (H1)",
+        "jet_pt, ... and jet_part_pt, jet_part_eta, jet_part_phi, jet_part_e, jet_part_charge, jet_part_idx in "
+        "Django/minitree or Rapgap/minitree (H1)",
         h1.matches,
         h1.count,
         h1.read,

@@ -229,7 +229,7 @@ def _stored_jets(
 ) -> tuple[Jets, npt.NDArray[np.int64]]:
     """Jets that exist and are hard enough, and how many of them each event has."""
     real = (data != 0).any(axis=-1)
-    _check_jets(jet[..., 0], real.any(axis=2))
+    _check_jets(jet[..., 0], np.where(real, np.exp(data[..., 3]), 0.0).sum(axis=2))
     there = real.any(axis=2) & (jet[..., 0] >= finder.pt_min)
     of_jets, data, real = jet[there], data[there], real[there]
     offsets, rows = unpadded(data, real)
@@ -242,14 +242,12 @@ def _stored_jets(
         "mass": mass_from_energy(np.exp(rows[:, 5]), pt, pt * np.sinh(eta), offsets),
     }
     info = {"jet_pt": of_jets[:, 0], "jet_mass": of_jets[:, 3]}
-    jets = Jets.from_flat(offsets, columns, info=info)
-    check_sums(jets.pt, of_jets[:, 0])
-    return jets, there.sum(axis=1)
+    return Jets.from_flat(offsets, columns, info=info), there.sum(axis=1)
 
 
-def _check_jets(pt: npt.NDArray[np.float64], filled: npt.NDArray[np.bool_]) -> None:
-    """Refuse jets with particles but without momentum, which would be left out as too soft."""
-    bad = ~np.isfinite(pt) | (filled & (pt <= 0))
+def _check_jets(pt: npt.NDArray[np.float64], of_particles: npt.NDArray[np.float64]) -> None:
+    """Refuse jets whose momentum is not that of their particles, which could be left out as too soft."""
+    bad = ~np.isfinite(pt) | ((of_particles > 0) & (pt <= 0))
     if bad.any():
         event, jet = (int(k[0]) for k in np.nonzero(bad))
         msg = (
@@ -257,6 +255,7 @@ def _check_jets(pt: npt.NDArray[np.float64], filled: npt.NDArray[np.bool_]) -> N
             f"({int(bad.sum())} such jets)"
         )
         raise InvalidJetsError(msg)
+    check_sums(of_particles.ravel(), pt.ravel())
 
 
 # ---- rows ------------------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from jetlab.data.formats.neutrino import events_of
 from jetlab.data.formats.table import Table
+from jetlab.errors import InvalidJetsError
 from jetlab.jets import Jets
 
 __all__ = ["GLOBALS", "TRUTHS", "count", "matches", "read"]
@@ -86,6 +87,7 @@ def read(table: Table) -> Jets:
     """Read neutrino events as `Jets` of the domain ``"neutrino"``, without labels: ``info`` has what defines them."""
     held = table.fetch(["data", "offsets", "global_features", "truth_labels"])
     data, of_event, truth = (np.asarray(held[name]) for name in ("data", "global_features", "truth_labels"))
+    _check_tokens(data)
     eta, phi, log_pt, log_energy, kind, log_loss, x, y, z, time = data.astype(np.float64).T
     flat: dict[str, npt.NDArray[np.number]] = {
         "pt": _GEV * np.maximum(np.exp(log_pt) - _SMALL, 0.0),
@@ -99,3 +101,12 @@ def read(table: Table) -> Jets:
     info = dict(zip((*GLOBALS, *TRUTHS), np.concatenate([of_event, truth], axis=1).T, strict=True))
     info |= {name: _GEV * info[name] for name in _IN_MEV}
     return events_of(np.asarray(held["offsets"]).astype(np.int64), flat, info=info, notes=[])
+
+
+def _check_tokens(data: npt.NDArray[np.number]) -> None:
+    """Refuse what is not finite: a momentum whose logarithm is -inf would pass for 0."""
+    bad = ~np.isfinite(data)
+    if bad.any():
+        token, column = (int(k[0]) for k in np.nonzero(bad))
+        msg = f"token {token} of all has {data[token, column]} in column {column} of data, expected a finite number"
+        raise InvalidJetsError(msg)

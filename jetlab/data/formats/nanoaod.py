@@ -37,8 +37,14 @@ _WEIGHT = "puppiWeight"
 
 
 def matches(table: Table) -> bool:
-    """Whether these are the branches of NanoAOD with the candidates of its jets."""
-    return bool(_collections(table))
+    """Whether these are the branches of NanoAOD with the candidates of its jets.
+
+    Also if the links are missing, for then the candidates of an event are no jet.
+    """
+    events = any(f"{prefix}pt" in table.shapes for prefix, _ in _VERSIONS) and any(
+        "Jet" in name and shape[1:] == (None,) for name, shape in table.shapes.items()
+    )
+    return events or bool(_collections(table))
 
 
 def count(table: Table) -> int:
@@ -110,6 +116,11 @@ def _names(table: Table) -> _Names:
         If there is no such collection.
     """
     known = _collections(table)
+    if not known:
+        prefix, number = _VERSIONS[0]
+        wanted_columns = f"{_DEFAULT}_pt, {_DEFAULT}{prefix}jetIdx and {_DEFAULT}{prefix}{number}"
+        msg = f"it has candidates, but no jets with links to them: expected columns such as {wanted_columns}"
+        raise FileError(msg)
     wanted = table.choice.collection or (_DEFAULT if _DEFAULT in known else next(iter(known)))
     if wanted not in known:
         msg = f"there are no jets {wanted!r} with links to candidates; found {', '.join(known)}"

@@ -24,6 +24,7 @@ from jetlab.data.formats.momenta import mass_from_energy
 from jetlab.data.formats.padded import padded, unpadded
 from jetlab.data.formats.table import Table
 from jetlab.jets import Jets, wrap_phi
+from jetlab.jets.checks import whole_numbers
 
 __all__ = [
     "PARTICLE_CODES",
@@ -123,7 +124,7 @@ def _read_own(table: Table) -> Jets:
     }
     known = tuple(meta.get("fields", ()))
     if "ptype" in known:
-        code = np.clip(np.rint(rows[:, 4]).astype(np.int64), 0, len(PARTICLE_CODES) - 1)
+        code = np.clip(whole_numbers(np.rint(rows[:, 4]), "a particle code", np.int64), 0, len(PARTICLE_CODES) - 1)
         columns |= {"ptype": _TYPE_OF_CODE[code]} | ({"charge": _CHARGE_OF_CODE[code]} if "charge" in known else {})
     if set(_IMPACT) <= set(known):
         for name, column in zip(_IMPACT, rows[:, -len(_IMPACT) :].T, strict=True):
@@ -191,8 +192,8 @@ def _hundredths(multiplicity: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
     return np.nextafter((multiplicity / 100).astype(np.float32), np.float32(np.inf))
 
 
-def _labels(pid: Any, table: Table) -> tuple[npt.NDArray[np.int64] | None, tuple[str, ...]]:
+def _labels(pid: Any, table: Table) -> tuple[npt.NDArray[Any] | None, tuple[str, ...]]:
     if pid is None:
         return None, ()
-    label = np.asarray(pid).astype(np.int64).reshape(-1)
+    label = np.asarray(pid).reshape(-1)
     return label, tuple(table.meta.get("classes", ())) or numbered_classes(label)

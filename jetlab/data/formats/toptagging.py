@@ -57,7 +57,7 @@ def read(table: Table) -> Jets:
 def _blocks(table: Table) -> tuple[str, str] | None:
     for momenta_block, numbers in _BLOCKS:
         shape = table.shapes.get(momenta_block, ())
-        if len(shape) == 2 and shape[1] in (4 * _SLOTS, 4 * _SLOTS + 4) and numbers in table.shapes:
+        if len(shape) == 2 and shape[1] in (4 * _SLOTS, 4 * _SLOTS + 4):
             return momenta_block, numbers
     return None
 
@@ -68,6 +68,9 @@ Pieces = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.
 def _from_blocks(table: Table) -> Pieces:
     blocks = _blocks(table)
     assert blocks is not None
+    if blocks[1] not in table.shapes:
+        msg = f"{blocks[0]} is there, but not {blocks[1]}, which ends with the column {_LABEL}"
+        raise FileError(msg)
     held = table.fetch(list(blocks))
     values, numbers = (np.asarray(held[name]) for name in blocks)
     if numbers.ndim != 2 or not np.isin(numbers[:, -1], (0, 1)).all():

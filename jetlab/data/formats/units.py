@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jetlab.errors import UnitsError
+from jetlab.errors import InvalidJetsError, UnitsError
 from jetlab.jets import Jets
 from jetlab.jets.domains import JETS
 
@@ -85,14 +85,12 @@ def check_alike(jets: Jets) -> None:
     mass = jets.flat("mass")
     heavy = mass[mass > 0]
     if heavy.size and np.median(heavy) > _HEAVY:
-        msg = (
-            f"the median mass of a constituent is {np.median(heavy):.4g} GeV, heavier than any particle: is it in MeV?"
-        )
+        msg = f"the median mass of a constituent is {np.median(heavy):.4g}, too heavy for a particle: is it in MeV?"
         raise UnitsError(msg)
 
 
 def check_energies(energy: npt.NDArray[Any], momentum: npt.NDArray[Any]) -> None:
-    """Refuse energies that are not in the unit of the momenta.
+    """Refuse energies that are no numbers, or not in the unit of the momenta.
 
     Parameters
     ----------
@@ -101,10 +99,16 @@ def check_energies(energy: npt.NDArray[Any], momentum: npt.NDArray[Any]) -> None
 
     Raises
     ------
+    InvalidJetsError
+        If an energy is not finite.
     UnitsError
         If the median of their ratio is below 1/30 or above 30.
     """
-    moving = momentum > 0
+    odd = ~np.isfinite(energy)
+    if odd.any():
+        msg = f"constituent {int(np.flatnonzero(odd)[0])} of all has energy {energy[odd][0]}, expected a finite number"
+        raise InvalidJetsError(msg)
+    moving = np.isfinite(momentum) & (momentum > 0)
     if not moving.any():
         return
     ratio = float(np.median(energy[moving] / momentum[moving]))
