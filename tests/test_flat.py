@@ -348,3 +348,23 @@ def test_columns_are_checked_on_the_fast_way_too(tmp_path: Path, column: str, va
     save_root(tmp_path / "jets.root", columns, {})
     with pytest.raises(InvalidJetsError, match=message), np.errstate(invalid="ignore", over="ignore"):
         list(stream_batches(stream_jets(tmp_path / "jets.root"), JETCLASS_RECIPES["full"]))
+
+
+# ---- memory ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.benchmark
+@pytest.mark.parametrize("kind", ["root", "flat"])
+def test_memory_does_not_grow_with_the_number_of_jets(tmp_path: Path, kind: str) -> None:
+    """Ten thousand to a million; ``python -m tests.benchmarks.loading --memory`` goes further."""
+    from tests.benchmarks.loading import peak_memory
+
+    path = write_jets(full_jets(10_000), tmp_path / "jets.root")
+    if kind == "flat":
+        path = convert(path, tmp_path / "flat") / "00000.safetensors"
+    peaks = []
+    for n in (10_000, 100_000, 1_000_000):
+        streamed, peak = peak_memory([str(path)], n, buffer=5_000)
+        assert streamed == n
+        peaks.append(peak)
+    assert max(peaks) < 1.1 * min(peaks)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence, Sized
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -180,11 +180,10 @@ class JetStream:
         """
         worker, workers = _worker()
         blocks = self._blocks(worker, workers)
-        with ExitStack() as stack:
-            opened: dict[Path, JetFile] = {}
+        with _OpenFiles(self._choice) as files:
             while self.position["block"] < len(blocks):
                 number = self.position["block"]
-                held = join([read(self._opened(p, opened, stack), p, self._selection) for p in blocks[number]])
+                held = join([read(files.get(p.path), p, self._selection) for p in blocks[number]])
                 mixing = np.random.default_rng((self._seed, self._epoch, self._reader[0], worker, number))
                 rows = mixing.permutation(len(held)) if self._shuffle else np.arange(len(held))
                 shares = np.array_split(rows, -(-len(held) // self._batch_size)) if len(held) else []
@@ -209,16 +208,38 @@ class JetStream:
             held += len(piece)
         return blocks
 
-    def _opened(self, piece: Piece, opened: dict[Path, JetFile], stack: ExitStack) -> JetFile:
-        if piece.path not in opened:
-            if len(opened) >= _OPEN_AT_ONCE:
-                opened.clear()
-                stack.close()
-            opened[piece.path] = stack.enter_context(open_jets(piece.path, choice=self._choice))
-        return opened[piece.path]
+
+class _OpenFiles:
+    """The files that were read last, kept open; a context that closes them."""
+
+    def __init__(self, choice: Choice) -> None:
+        self._choice = choice
+        self._held: dict[Path, tuple[ExitStack, JetFile]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        while self._held:
+            self._close_oldest()
+
+    def get(self, path: Path) -> JetFile:
+        """The open file of this path."""
+        if path in self._held:
+            self._held[path] = self._held.pop(path)  # now the newest
+        else:
+            if len(self._held) >= _OPEN_AT_ONCE:
+                self._close_oldest()
+            stack = ExitStack()
+            self._held[path] = (stack, stack.enter_context(open_jets(path, choice=self._choice)))
+        return self._held[path][1]
+
+    def _close_oldest(self) -> None:
+        stack, _ = self._held.pop(next(iter(self._held)))
+        stack.close()
 
 
-_OPEN_AT_ONCE = 32
+_OPEN_AT_ONCE = 8
 _LEAST_MIXED = 2
 
 
