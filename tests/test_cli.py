@@ -324,6 +324,17 @@ def test_data_convert_keeps_jets_and_provenance(run, simulated, tmp_path, suffix
     assert after.meta["seed"] == before.meta["seed"]
 
 
+def test_data_flatten_makes_a_folder_of_the_same_jets(run, simulated, tmp_path):
+    import numpy as np
+
+    import jetlab
+
+    status, out, err = run("data", "flatten", simulated, "--out", tmp_path / "flat")
+    assert status == 0, err
+    assert "Next: jetlab data show" in out
+    np.testing.assert_array_equal(jetlab.load_jets(tmp_path / "flat").mass, jetlab.load_jets(simulated).mass)
+
+
 def test_data_convert_says_which_layout_goes_with_which_suffix(run, simulated, tmp_path):
     status, _, err = run("data", "convert", simulated, "--out", tmp_path / "x.h5")
     assert status == 1

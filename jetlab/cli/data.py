@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from jetlab.cli._options import FileLayout, Layout, Out, Seed
 from jetlab.cli._summary import show_jets
-from jetlab.cli._terminal import announce, facts, next_command, table, wrote
+from jetlab.cli._terminal import announce, facts, next_command, progress, table, wrote
 
 __all__ = ["app"]
 
@@ -87,6 +88,27 @@ def convert(
     write_jets(jets, out, layout=layout.value)
     show_jets(jets)
     wrote(out)
+
+
+@app.command("flatten")
+def flatten(
+    sources: Annotated[list[str], typer.Argument(help="Files, folders or patterns, or the name of a data set.")],
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to make.", show_default=False)],
+    collection: Annotated[
+        str | None, typer.Option(help="Of a file of whole events, take these jets.", show_default="the usual")
+    ] = None,
+    puppi: Annotated[bool, typer.Option("--puppi", help="Scale constituents by their PUPPI weights.")] = False,
+) -> None:
+    """Write any number of jets into a folder that is read as fast as the disk gives; interrupted, it goes on."""
+    from jetlab.data import convert as converted
+
+    announce(f"Converting {', '.join(sources)} to {out}")
+    given = sources[0] if len(sources) == 1 else sources
+    with progress("Converting") as report:
+        converted(given, out, collection=collection, puppi=puppi, progress=report)
+    wrote(out)
+    next_command(f"jetlab data show {out}")
 
 
 def _millions(jets: Any) -> str:
