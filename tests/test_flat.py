@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import torch
+from torch.utils.data import DataLoader, IterableDataset
 
 from jetlab.batches import stream_batches
 from jetlab.data import convert, load_jets, read_jets, recognise, stream_jets, write_jets
@@ -304,6 +305,25 @@ def test_batches_of_a_stream_are_those_of_its_jets(sources: Path, tmp_path: Path
     assert sum(len(b.label) for b in stream_batches(chosen, OMNIJET_RECIPE)) == len(
         load_jets(sources, classes=["QCD"], where={"pt": (950, None)})
     )
+
+
+class Streamed(IterableDataset):
+    """What a training would hand to a DataLoader."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __iter__(self):
+        for jets in stream_jets(self.folder, batch_size=8, buffer=20, rank=1, ranks=2, seed=5):
+            yield torch.from_numpy(jets.info["number"])
+
+
+def test_workers_of_a_loader_share_flat_files(sources: Path, tmp_path: Path) -> None:
+    path = convert(sources, tmp_path / "flat", jets_per_file=40)
+    loaded = [n for batch in DataLoader(Streamed(path), batch_size=None, num_workers=2) for n in batch.tolist()]
+    whole = [n for batch in Streamed(path) for n in batch.tolist()]
+    assert len(loaded) == len(set(loaded))
+    assert sorted(loaded) == sorted(whole)
 
 
 def test_batches_of_a_jetclass_file_come_from_its_columns(tmp_path: Path) -> None:
