@@ -336,7 +336,7 @@ def test_bytes_that_were_added_are_noticed_and_line_ends_forgiven(tmp_path: Path
     good = path.read_bytes()
     path.write_bytes(good + b"\n" * 6)
     assert len(read_jets(path)) == N
-    for bad in (good[:-2000] + b"12345678" + good[-2000:], good + b"more", good[:-8]):
+    for bad in (good[:-2000] + b"12345678" + good[-2000:], good + b"more"):
         path.write_bytes(bad)
         with pytest.raises(FileError, match="bytes, but says that it has"):
             read_jets(path)

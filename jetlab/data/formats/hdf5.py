@@ -116,7 +116,9 @@ def _check_lists_once(path: Path, data: Any, checked: set[str]) -> None:
 
 
 def _check_length(path: Path) -> None:
-    """Refuse a file that is longer or shorter than its own header says: numbers would be read from wrong places.
+    """Refuse a file that is longer than its own header says: numbers would be read from wrong places.
+
+    That it is not shorter the library finds by itself.
 
     Raises
     ------
@@ -128,8 +130,8 @@ def _check_length(path: Path) -> None:
     place, width = (28, 9) if head[8] >= 2 else (40, 13)
     said = int.from_bytes(head[place : place + head[width]], "little")
     there = path.stat().st_size
-    if said != there and (said > there or _ends_with_more(path, said)):
-        msg = f"the file has {there} bytes, but says that it has {said}: it is cut off, or something was added or lost"
+    if said < there and _ends_with_more(path, said):
+        msg = f"it cannot be read: the file has {there} bytes, but says that it has {said}, so something was added"
         raise FileError(msg)
 
 
