@@ -180,14 +180,16 @@ class Recipe:
         return constituents.where(near)
 
     def _inputs(self, constituents: Constituents) -> FlatFeatures:
-        if constituents.counts.max(initial=0) > self.max_particles:
-            constituents = constituents.where(_rank(constituents) < self.max_particles)
         self._check_known(constituents.block(0, 0))
-        offsets = constituents.offsets.astype(np.int64, copy=False)
+        kept = np.minimum(constituents.counts, self.max_particles)
+        offsets = np.concatenate([[0], np.cumsum(kept)]).astype(np.int64)
         x = np.empty((int(offsets[-1]), self.width), np.float32)
         for first in range(0, len(constituents), BLOCK):
             last = min(first + BLOCK, len(constituents))
-            x[offsets[first] : offsets[last]] = self._block(constituents.block(first, last)).T
+            block = constituents.block(first, last)
+            if block.counts.max() > self.max_particles:
+                block = block.where(_rank(block) < self.max_particles)
+            x[offsets[first] : offsets[last]] = self._block(block).T
         return FlatFeatures(x, offsets)
 
     def _block(self, constituents: Constituents) -> npt.NDArray[np.float32]:
