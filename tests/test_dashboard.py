@@ -34,6 +34,7 @@ from jetlab.evaluate import ratio, shape
 from jetlab.jets import Jets
 from jetlab.observables import OBSERVABLES
 from jetlab.vocabulary import CLASSES
+from tests import files
 from tests.browser.toy_library import ToyLibrary
 from tests.toys import toy_jets
 
@@ -276,6 +277,12 @@ def test_bad_upload_is_named_and_explained(name, content, words):
         read_upload(name, content)
     assert words in str(caught.value)
     assert "jetlab-upload" not in str(caught.value)
+
+
+def test_upload_of_another_domain_is_refused(tmp_path):
+    files.store_npz(tmp_path / "events.npz", files.neutrino())
+    with pytest.raises(FileError, match=r"events\.npz holds neutrino events; expected jets"):
+        read_upload("events.npz", (tmp_path / "events.npz").read_bytes())
 
 
 def test_upload_in_wrong_units_is_refused(tmp_path):

@@ -106,10 +106,15 @@ def _in_child(source: Path, target: Path) -> dict[str, Any]:
 def _read(source: Path, target: Path) -> dict[str, Any]:
     """Read the file, leave its jets in `target`, and answer with what was recognised or with the error."""
     from jetlab.data import load_jets, recognise
+    from jetlab.jets.domains import JETS, domain_named
 
     try:
         found = recognise(source)
         jets = load_jets(source, n=MAX_JETS if found.n_jets > MAX_JETS else None)
+        if jets.domain != JETS.name:
+            return {
+                "error": f"{source.name} holds {domain_named(jets.domain).unit}s; expected jets, to compare with jets"
+            }
         arrays: dict[str, Any] = {f"particle_{name}": jets.flat(name) for name in jets.fields}
         arrays |= {} if jets.label is None else {"label": jets.label}
         np.savez(target, offsets=jets.offsets, **arrays)
