@@ -123,9 +123,7 @@ def generate_events(pythia: Any, n: int) -> Events:
     """
     events = pythia.nextBatch(n, errorMode="skip")
     if not len(events):  # then they have no columns either
-        none = np.zeros(0)
-        whole = none.astype(np.int32)
-        return Events(np.zeros(1, dtype=np.int64), *[whole] * 5, *[none] * 7)
+        return _no_events()
     rows = events.prt
     counts = ak.to_numpy(ak.num(rows, axis=1))
     flat = ak.flatten(rows, axis=1)
@@ -145,3 +143,12 @@ def generate_events(pythia: Any, n: int) -> Events:
         y=ak.to_numpy(vertex["py"]),
         z=ak.to_numpy(vertex["pz"]),
     )
+
+
+def _no_events() -> Events:
+    whole, real = np.zeros(0, dtype=np.int32), np.zeros(0)
+    return Events(
+        offsets=np.zeros(1, dtype=np.int64),
+        pid=whole, status=whole, mother1=whole, daughter1=whole, daughter2=whole,
+        px=real, py=real, pz=real, mass=real, x=real, y=real, z=real,
+    )  # fmt: skip
