@@ -111,6 +111,8 @@ def test_catalogue() -> None:
     table = datasets()
     assert {"jetclass", "jetclass2", "top-tagging", "quark-gluon", "jetnet30", "lhco", "aspen"} <= set(table.index)
     assert table.loc["jetnet30", "jets"] == 177252 + 177945 + 170679 + 177172 + 176952
+    assert table.loc["sample", "size_gb"] == pytest.approx(DATASETS["sample"].path().stat().st_size / 1e9, abs=1e-4)
+    assert "part_deta carries the sign" in table.loc["jetclass", "notes"]
     for dataset in DATASETS.values():
         assert dataset.bundled or dataset.record.startswith("https://")
         for file, checksum in dataset.files.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -343,13 +344,30 @@ def dataset_named(name: str) -> DataSet:
 
 
 def datasets() -> pd.DataFrame:
-    """The known data sets as a table: task, jets, classes, files, title, record, licence, citation."""
+    """The known data sets as a table.
+
+    Returns
+    -------
+    DataFrame
+        By name: task, jets, classes, size_gb, files, title, record, licence, citation, notes (what one must know to use
+        it). Jets and sizes are missing where no record states them.
+    """
     import pandas as pd
 
     rows = {
-        d.name: (d.task, d.n_jets, len(d.classes), len(d.files), d.title, d.record, d.licence, d.citation)
+        d.name: (
+            d.task, d.n_jets, len(d.classes), _size_gb(d), len(d.files), d.title, d.record, d.licence, d.citation,
+            "; ".join(d.notes),
+        )
         for d in DATASETS.values()
-    }
-    columns = ["task", "jets", "classes", "files", "title", "record", "licence", "citation"]
+    }  # fmt: skip
+    columns = ["task", "jets", "classes", "size_gb", "files", "title", "record", "licence", "citation", "notes"]
     table = pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("name")
-    return table.astype({"jets": "Int64"})
+    return table.astype({"jets": "Int64", "size_gb": "Float64"})
+
+
+def _size_gb(dataset: DataSet) -> float | None:
+    """Size of the files where it is known."""
+    with suppress(FileError):
+        return round(dataset.path().stat().st_size / 1e9, 4)
+    return None
