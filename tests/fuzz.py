@@ -34,6 +34,7 @@ from jetlab.data.formats import open_jets
 from jetlab.errors import JetLabError
 from jetlab.jets import Events, Jets, Pairs, concatenate
 from tests.files import FILES
+from tests.memory import peak_memory
 
 __all__ = ["BAD", "Case", "Reader", "damaged", "fuzz", "observe", "real_files", "worst"]
 
@@ -276,9 +277,9 @@ def _serve(pipe: Connection, look: Callable[[Path], Any], seconds: float) -> Non
             path = pipe.recv()
             last = int(time.process_time() + seconds) + 1
             resource.setrlimit(resource.RLIMIT_CPU, (last, resource.RLIM_INFINITY))
-            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            before = peak_memory()
             found = look(path)
-            pipe.send((1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before), found))
+            pipe.send((peak_memory() - before, found))
 
 
 # ---- runs ------------------------------------------------------------------------------------------------------------

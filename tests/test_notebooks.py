@@ -46,7 +46,12 @@ class Executed(NamedTuple):
     peak: float
 
 
-MEASURE = "import resource, time; [time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024]"
+MEASURE = f"""
+import sys, time
+sys.path.insert(0, {str(ROOT)!r})
+from tests.memory import peak_memory
+[time.process_time(), peak_memory()]
+"""
 
 
 @pytest.fixture(scope="module", params=NOTEBOOKS, ids=name)
