@@ -9,8 +9,9 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -76,9 +77,75 @@ def test_a_changed_file_is_refused(served: Path) -> None:
         fetch("toy", "a.parquet", progress=False)
 
 
+class Parts(BaseHTTPRequestHandler):
+    """Serves ``content`` in parts, and ends the connection after ``most`` bytes."""
+
+    content, most, version, parts = b"", 0, '"1"', True
+    asked: ClassVar[list[str | None]] = []
+
+    def do_GET(self) -> None:
+        wanted = self.headers.get("Range")
+        type(self).asked.append(wanted)
+        start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted else 0
+        if start >= len(self.content):
+            self.send_error(416)
+            return
+        partial = wanted and self.parts and self.headers.get("If-Range") == self.version
+        rest = self.content[start:] if partial else self.content
+        self.send_response(206 if partial else 200)
+        self.send_header("Content-Length", str(len(rest)))
+        self.send_header("ETag", self.version)
+        self.end_headers()
+        self.wfile.write(rest[: self.most])
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def faltering(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[type[Parts]]:
+    """A server of the data set "toy" with one file of 3,000 bytes that breaks off after 1,000."""
+    content = bytes(range(250)) * 12
+
+    class Server(Parts):
+        asked: ClassVar[list[str | None]] = []
+
+    Server.content, Server.most = content, 1_000
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    source = f"http://127.0.0.1:{server.server_port}/"
+    toy = DataSet("toy", "", "", 1, "", "", source=source, files={"x.bin": f"md5:{digest}"})
+    monkeypatch.setitem(DATASETS, "toy", toy)
+    monkeypatch.setenv("JETLAB_DATA", str(tmp_path / "cache"))
+    yield Server
+    server.shutdown()
+    server.server_close()
+
+
+def test_an_interrupted_download_goes_on(faltering: type[Parts]) -> None:
+    for _ in range(2):
+        with pytest.raises(FileError, match="What has come is kept: fetch again to go on"):
+            fetch("toy", progress=False)
+    (path,) = fetch("toy", progress=False)
+    assert path.read_bytes() == faltering.content
+    assert faltering.asked == [None, "bytes=1000-", "bytes=2000-"]
+    assert [p.name for p in path.parent.iterdir()] == ["x.bin"]
+
+
+@pytest.mark.parametrize("change", ["version", "parts"])
+def test_it_starts_afresh_if_the_server_has_another_file_or_sends_no_parts(faltering: type[Parts], change: str) -> None:
+    with pytest.raises(FileError, match="fetch again"):
+        fetch("toy", progress=False)
+    faltering.most = 3_000
+    setattr(faltering, change, {"version": '"2"', "parts": False}[change])
+    (path,) = fetch("toy", progress=False)
+    assert path.read_bytes() == faltering.content
+
+
 def test_without_network_the_message_says_what_to_do(served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(DATASETS, "toy", replace(DATASETS["toy"], source="http://127.0.0.1:1/"))
-    with pytest.raises(FileError, match=r"Without network, put it into .*toy yourself"):
+    with pytest.raises(FileError, match=r"Without network, put the file into .*toy yourself"):
         fetch("toy", "a.parquet", progress=False)
     folder = cache_folder("toy")
     folder.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from jetlab.data.catalog import DataSet, dataset_named
+from jetlab.data.download import ResumingDownloader
 from jetlab.errors import FileError
 
 __all__ = ["CACHE_VARIABLE", "cache_folder", "fetch"]
@@ -29,7 +30,7 @@ def cache_folder(name: str) -> Path:
 
 
 def fetch(name: str, files: str | Sequence[str] | None = None, *, progress: bool = True) -> list[Path]:
-    """Download files of a public data set, unless they are there already.
+    """Download files of a public data set, unless they are there already; interrupted, it goes on where it stopped.
 
     Parameters
     ----------
@@ -86,7 +87,9 @@ def _fetched(dataset: DataSet, file: str, *, progress: bool) -> list[Path]:
 
     folder = cache_folder(dataset.name)
     known = dataset.files.get(file) or None
-    download = pooch.HTTPDownloader(progressbar=progress, timeout=30)
+    half = (folder / file).with_name(f".{Path(file).name}.half")
+    half.parent.mkdir(parents=True, exist_ok=True)
+    download = ResumingDownloader(half, progress=progress)
     try:
         found = Path(pooch.retrieve(f"{dataset.source}{file}", known, fname=file, path=folder, downloader=download))
     except ValueError as error:
@@ -96,9 +99,11 @@ def _fetched(dataset: DataSet, file: str, *, progress: bool) -> list[Path]:
         )
         raise FileError(msg) from error
     except Exception as error:  # every kind of network trouble, from several libraries
+        why = str(error) if isinstance(error, ConnectionError) else type(error).__name__
         msg = (
             f"{file} of {dataset.name} cannot be downloaded from {dataset.source}{file} "
-            f"({type(error).__name__}). Without network, put it into {folder} yourself"
+            f"({why}). What has come is kept: fetch again to go on. Without network, put the "
+            f"file into {folder} yourself"
         )
         raise FileError(msg) from error
     return _unpacked(found) if found.suffix == ".tar" else [found]
