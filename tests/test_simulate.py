@@ -117,7 +117,7 @@ def test_arguments_that_cannot_be_used(changed, message):
 
 def test_without_pythia_the_message_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "pythia8mc", None)
-    with pytest.raises(MissingExtraError, match="pip install 'pythia8mc>=8.317,<8.318'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'pythia8mc>=8\.317,<8\.318'"):
         simulate("QCD", 10, seed=1, progress=False)
 
 

@@ -69,7 +69,7 @@ def require_pythia() -> Any:
     try:
         import pythia8mc
     except ImportError as error:
-        msg = "simulating jets needs Pythia 8, which is not installed; install it with: pip install 'pythia8mc>=8.317,<8.318'"
+        msg = "simulating jets needs Pythia 8, which is not installed: pip install 'pythia8mc>=8.317,<8.318'"
         raise MissingExtraError(msg) from error
     return pythia8mc
 
