@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -54,6 +55,18 @@ from tests.memory import peak_memory
 """
 
 
+RUN = """
+import sys
+import nbformat
+from nbclient import NotebookClient
+path, folder = sys.argv[1:]
+notebook = nbformat.read(path, as_version=4)
+NotebookClient(notebook, timeout=300, startup_timeout=300, resources={"metadata": {"path": folder}}).execute()
+nbformat.write(notebook, path)
+"""
+"""Runs a notebook in a process of its own: beside the event loop of a browser test, answers of a kernel come late."""
+
+
 @pytest.fixture(scope="module", params=NOTEBOOKS, ids=name)
 def executed(request, tmp_path_factory):
     """Run in a fresh kernel and an empty folder.
@@ -64,9 +77,12 @@ def executed(request, tmp_path_factory):
     notebook.cells.append(nbformat.v4.new_code_cell(MEASURE))
     environment = {key: value for key, value in os.environ.items() if key != "MPLBACKEND"}
     folder = tmp_path_factory.mktemp(request.param.stem)
-    NotebookClient(notebook, timeout=300, startup_timeout=300, resources={"metadata": {"path": str(folder)}}).execute(
-        env=environment
-    )
+    path = tmp_path_factory.mktemp("executed") / request.param.name
+    nbformat.write(notebook, path)
+    command = [sys.executable, "-c", RUN, str(path), str(folder)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    notebook = nbformat.read(path, as_version=4)
     measured = json.loads(notebook.cells.pop().outputs[0].data["text/plain"])
     return Executed(notebook, *measured)
 
