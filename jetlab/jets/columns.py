@@ -13,7 +13,16 @@ from jetlab.errors import InvalidJetsError
 from jetlab.jets.checks import whole_numbers
 from jetlab.jets.domains import JETS, Domain
 
-__all__ = ["OPTIONAL_PARTICLE_FIELDS", "PARTICLE_FIELDS", "flatten", "frozen", "jagged", "sort_by_pt", "wrap_phi"]
+__all__ = [
+    "OPTIONAL_PARTICLE_FIELDS",
+    "PARTICLE_FIELDS",
+    "flatten",
+    "frozen",
+    "jagged",
+    "rows_of",
+    "sort_by_pt",
+    "wrap_phi",
+]
 
 PARTICLE_FIELDS = ("pt", "eta", "phi", "mass")
 """Fields that every constituent has: pT [GeV], pseudorapidity, azimuth [rad], mass [GeV]."""
@@ -43,6 +52,15 @@ def frozen(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """The same array, made read-only."""
     values.setflags(write=False)
     return values
+
+
+def rows_of(
+    offsets: npt.NDArray[np.int64], chosen: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Offsets of the chosen entries among themselves, and the flat rows that belong to them."""
+    counts = np.diff(offsets)[chosen]
+    among = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return among, np.repeat(offsets[chosen] - among[:-1], counts) + np.arange(among[-1])
 
 
 def jagged(offsets: npt.NDArray[Any], columns: Mapping[str, npt.NDArray[Any]]) -> ak.Array:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from jetlab.errors import InvalidJetsError
 from jetlab.jets.checks import check_label, check_offsets, check_per_jet, check_units, check_values, whole_numbers
-from jetlab.jets.columns import PARTICLE_FIELDS, flatten, frozen, jagged, sort_by_pt, wrap_phi
+from jetlab.jets.columns import PARTICLE_FIELDS, flatten, frozen, jagged, rows_of, sort_by_pt, wrap_phi
 from jetlab.jets.domains import JETS, domain_named
 from jetlab.vocabulary import CLASSES
 
@@ -261,9 +261,7 @@ class Jets:
         if isinstance(where, str):
             return self.of_class(where)
         index = np.atleast_1d(np.arange(len(self))[where])
-        counts = self.multiplicity[index]
-        offsets = np.concatenate([[0], np.cumsum(counts)])
-        rows = np.repeat(self._offsets[index] - offsets[:-1], counts) + np.arange(offsets[-1])
+        offsets, rows = rows_of(self._offsets, index)
         return self._replaced(
             offsets,
             {name: values.take(rows, mode="clip") for name, values in self._columns.items()},  # faster than [rows]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from jetlab.errors import InvalidJetsError
 from jetlab.jets.checks import check_label, check_offsets, check_per_jet, whole_numbers
-from jetlab.jets.columns import frozen
+from jetlab.jets.columns import frozen, rows_of
 from jetlab.jets.container import Jets, concatenate
 from jetlab.jets.kinematics import invariant_mass
 
@@ -162,9 +162,7 @@ class Events:
         if isinstance(where, str):
             return self.of_class(where)
         index = np.atleast_1d(np.arange(len(self))[where])
-        counts = self.n_jets[index]
-        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        rows = np.repeat(self._offsets[index] - offsets[:-1], counts) + np.arange(offsets[-1])
+        offsets, rows = rows_of(self._offsets, index)
         label = None if self._label is None else self._label[index]
         return self._replaced(self._jets[rows], offsets, label, {name: v[index] for name, v in self._info.items()})
 
