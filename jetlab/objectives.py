@@ -10,12 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from jetlab.batches import ParticleBatch
+from jetlab.errors import InvalidJetsError
 from jetlab.models.omnijet import TokenGenerator
 from jetlab.models.prompts import PromptModel
+from jetlab.models.tagger import Tagger
 from jetlab.models.tokenizers import VQVAE
 from jetlab.models.tokens import NO_TARGET, Prompt, TokenBatch
 
-__all__ = ["Loss", "next_token", "prompt_likelihood", "reconstruction"]
+__all__ = ["Loss", "classification", "next_token", "prompt_likelihood", "reconstruction"]
 
 Loss = tuple[Tensor, dict[str, Tensor]]
 
@@ -66,6 +68,20 @@ def prompt_likelihood(model: nn.Module, batch: Prompt, generator: torch.Generato
         raise TypeError(msg)
     loss = model.nll(batch).mean()
     return loss, {"loss": loss.detach(), "weight": torch.tensor(len(batch))}
+
+
+def classification(model: nn.Module, batch: ParticleBatch, generator: torch.Generator | None = None) -> Loss:  # noqa: ARG001
+    """Cross-entropy of the class of each jet; also tells the share of jets that are recognised."""
+    if not isinstance(model, Tagger):
+        msg = f"classification trains a Tagger, found {type(model).__name__}"
+        raise TypeError(msg)
+    if batch.label is None:
+        msg = "classification needs labelled jets, found a batch without labels"
+        raise InvalidJetsError(msg)
+    logits = model(batch).float()  # (B, classes)
+    loss = F.cross_entropy(logits, batch.label)
+    right = (logits.detach().argmax(1) == batch.label).float().mean()
+    return loss, {"loss": loss.detach(), "accuracy": right, "weight": torch.tensor(len(batch.label))}
 
 
 def _momentum_weight(batch: ParticleBatch, model: VQVAE) -> Tensor:

@@ -5,8 +5,11 @@ import pytest
 import torch
 
 from jetlab.batches import ParticleSet
+from jetlab.errors import InvalidJetsError
+from jetlab.models.particlenet import ParticleNetConfig
+from jetlab.models.tagger import Tagger, TaggerConfig
 from jetlab.models.tokens import TokenSet
-from jetlab.objectives import next_token, prompt_likelihood, reconstruction
+from jetlab.objectives import classification, next_token, prompt_likelihood, reconstruction
 
 from .toys import toy_jets, toy_omnijet
 
@@ -38,8 +41,21 @@ def test_reconstruction_does_not_depend_on_padding() -> None:
     assert 1 <= terms["perplexity"] <= 16
 
 
+def test_classification_is_the_cross_entropy_of_the_true_class() -> None:
+    tagger = Tagger(TaggerConfig(ParticleNetConfig.preset("tiny"), hidden=(8,))).eval()
+    batch = ParticleSet(toy_jets(12), tagger.recipe).batch(np.arange(12))
+    with torch.no_grad():
+        loss, terms = classification(tagger, batch)
+        chance = tagger(batch).softmax(1)
+    torch.testing.assert_close(loss, -chance[torch.arange(12), batch.label].log().mean())
+    assert terms["accuracy"] == pytest.approx((chance.argmax(1) == batch.label).float().mean().item())
+    assert int(terms["weight"]) == 12
+    with pytest.raises(InvalidJetsError, match="without labels"):
+        classification(tagger, type(batch)(batch.x, batch.mask))
+
+
 def test_each_objective_names_the_model_it_trains() -> None:
     model = toy_omnijet()
-    for objective in (reconstruction, next_token, prompt_likelihood):
+    for objective in (reconstruction, next_token, prompt_likelihood, classification):
         with pytest.raises(TypeError, match="found OmniJet"):
             objective(model, None)
