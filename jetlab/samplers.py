@@ -170,7 +170,7 @@ def sample_tokens(
             ids, rows, prompt = ids[going], rows[going], prompt[going]
             progress = Progress(progress.p4[going], progress.count[going])
             for cache in caches:
-                cache.keep(going)
+                cache.keep(going.nonzero()[:, 0])
         if not len(rows):
             break
         written[rows, t] = ids

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from jetlab.errors import InvalidJetsError
 from jetlab.models.blocks import Cache, mlp
 from jetlab.models.gpt import GPT, GPTConfig
 from jetlab.models.places import CodePlaces, places_of
@@ -105,6 +106,9 @@ class TokenGenerator(nn.Module):
 
     def forward(self, batch: TokenBatch) -> Tensor:
         """Logits of the next id at the real positions, shape ``(m, outputs)``, row by row."""
+        if batch.prompt is None:
+            msg = "this generator is asked for kinematics; make the TokenSet with pt and mass"
+            raise InvalidJetsError(msg)
         vectors = self.code_vectors()
         p4 = self.momenta[batch.ids]  # (B, T, 4); zero for the special ids
         count = torch.arange(batch.ids.shape[1], device=batch.ids.device).expand(batch.ids.shape).float()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,16 @@ from jetlab.batches import Batch, pad_rows
 from jetlab.errors import InvalidJetsError
 from jetlab.vocabulary import CLASSES
 
-__all__ = ["NO_TARGET", "Prompt", "TokenBatch", "TokenSequences", "TokenSet", "Vocabulary"]
+__all__ = [
+    "NO_TARGET",
+    "Prompt",
+    "SequenceBatch",
+    "SequenceSet",
+    "TokenBatch",
+    "TokenSequences",
+    "TokenSet",
+    "Vocabulary",
+]
 
 NO_TARGET = -1
 """Target of padded slots: never enters a loss."""
@@ -28,6 +37,9 @@ NO_TARGET = -1
 @dataclass(frozen=True)
 class Vocabulary:
     """Ids of a codebook with `codes` rows. Outputs are the codes and stop; start and padding are never predicted."""
+
+    SPECIAL: ClassVar[int] = 3
+    """Number of ids that are no codes."""
 
     codes: int
 
@@ -49,7 +61,7 @@ class Vocabulary:
     @property
     def inputs(self) -> int:
         """Number of ids that can be read."""
-        return self.codes + 3
+        return self.codes + self.SPECIAL
 
     @property
     def outputs(self) -> int:
@@ -119,35 +131,67 @@ class Prompt(Batch):
 
 @dataclass(frozen=True)
 class TokenBatch(Batch):
-    """Sequences to learn from: ``ids`` (B, T) beginning with start, ``targets`` (B, T) ending with stop, a prompt."""
+    """Sequences to generate.
+
+    Parameters
+    ----------
+    ids : Tensor of int64, shape (B, T)
+        Start, then codes, then padding.
+    targets : Tensor of int64, shape (B, T)
+        The id after each, the last one stop; `NO_TARGET` where padded.
+    prompt : Prompt, optional
+        What the jets were asked to be.
+    label : Tensor of int64, shape (B,), optional
+    x : Tensor, shape (B, T, F), optional
+        Continuous inputs of the constituents in the places of `ids`, zero at start and where padded.
+    """
 
     ids: Tensor
     targets: Tensor
-    prompt: Prompt
+    prompt: Prompt | None = None
+    label: Tensor | None = None
+    x: Tensor | None = None
 
     def to(self, device: torch.device | str) -> TokenBatch:
         """Return the same batch on another device."""
-        return TokenBatch(self.ids.to(device), self.targets.to(device), self.prompt.to(device))
+        prompt, label, x = (None if part is None else part.to(device) for part in (self.prompt, self.label, self.x))
+        return TokenBatch(self.ids.to(device), self.targets.to(device), prompt, label, x)  # type: ignore[arg-type]
+
+    @property
+    def constituents(self) -> Tensor:
+        """True where `ids` is the code of a constituent, shape ``(B, T)``."""
+        real = self.targets != NO_TARGET
+        real[:, 0] = False
+        return real
 
 
 class TokenSet:
-    """Token sequences with their prompts, from which batches of any rows are cut.
+    """Token sequences to learn to generate, from which batches of any rows are cut.
 
     Parameters
     ----------
     tokens : TokenSequences
-        Labelled sequences.
-    pt, mass : ndarray, shape (n,)
-        Jet pT and mass [GeV] that the sequences stand for.
+        With labels if `pt` and `mass` are given.
+    pt, mass : ndarray, shape (n,), optional
+        Jet pT and mass [GeV] that the sequences stand for: batches then hold prompts.
+    x : ndarray, shape (m, F), optional
+        Continuous inputs of the constituents, in the order of the codes.
     """
 
-    def __init__(self, tokens: TokenSequences, *, pt: npt.NDArray[Any], mass: npt.NDArray[Any]) -> None:
-        if tokens.label is None:
+    def __init__(
+        self,
+        tokens: TokenSequences,
+        *,
+        pt: npt.NDArray[Any] | None = None,
+        mass: npt.NDArray[Any] | None = None,
+        x: npt.NDArray[np.float32] | None = None,
+    ) -> None:
+        if tokens.label is None and pt is not None:
             msg = "token sequences need labels to learn class-conditional generation; these carry none"
             raise InvalidJetsError(msg)
-        self.tokens, self.vocabulary = tokens, Vocabulary(tokens.codebook_size)
-        self.label = torch.from_numpy(tokens.label)
-        self.pt, self.mass = torch.as_tensor(pt, dtype=torch.float32), torch.as_tensor(mass, dtype=torch.float32)
+        self.tokens, self.x, self.vocabulary = tokens, x, Vocabulary(tokens.codebook_size)
+        self.label = None if tokens.label is None else torch.from_numpy(tokens.label)
+        self.pt, self.mass = (None if v is None else torch.as_tensor(v, dtype=torch.float32) for v in (pt, mass))
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -165,5 +209,56 @@ class TokenSet:
         targets = np.concatenate([np.where(mask, codes, NO_TARGET), np.full((len(index), 1), NO_TARGET)], axis=1)
         targets[rows, counts] = self.vocabulary.stop
         pick = torch.from_numpy(index)
-        prompt = Prompt(self.label[pick], self.pt[pick], self.mass[pick], torch.from_numpy(counts))
-        return TokenBatch(torch.from_numpy(ids), torch.from_numpy(targets), prompt)
+        prompt = label = x = None
+        if self.label is not None:
+            label = self.label[pick]
+        if label is not None and self.pt is not None and self.mass is not None:
+            prompt = Prompt(label, self.pt[pick], self.mass[pick], torch.from_numpy(counts))
+        if self.x is not None:
+            inputs, _ = pad_rows(self.x, self.tokens.offsets, index)
+            x = torch.from_numpy(np.pad(inputs, ((0, 0), (1, 0), (0, 0))))
+        return TokenBatch(torch.from_numpy(ids), torch.from_numpy(targets), prompt, label, x)
+
+
+@dataclass(frozen=True)
+class SequenceBatch(Batch):
+    """Whole sequences, start and stop included, to learn something about: ``ids`` and ``mask`` (B, T), ``label`` (B,).
+
+    The mask is True for start, codes and stop.
+    """
+
+    ids: Tensor
+    mask: Tensor
+    label: Tensor | None = None
+
+
+class SequenceSet:
+    """Token sequences with start and stop, from which batches of any rows are cut.
+
+    Parameters
+    ----------
+    tokens : TokenSequences
+    max_ids : int, optional
+        Longer sequences lose their end, as those of the published classifiers do beyond 128 ids.
+    """
+
+    def __init__(self, tokens: TokenSequences, *, max_ids: int | None = None) -> None:
+        self.tokens, self.max_ids, self.vocabulary = tokens, max_ids, Vocabulary(tokens.codebook_size)
+        self.label = None if tokens.label is None else torch.from_numpy(tokens.label)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Ids of each jet, start and stop included, shape ``(n,)``."""
+        return np.minimum(self.tokens.multiplicity + 2, self.max_ids or np.iinfo(np.int64).max)
+
+    def batch(self, index: npt.NDArray[np.int64]) -> SequenceBatch:
+        """Batch of the jets with these row numbers, padded to the longest of them."""
+        codes, real = pad_rows(self.tokens.codes, self.tokens.offsets, index, fill=self.vocabulary.padding)
+        ids = np.pad(codes, ((0, 0), (1, 1)), constant_values=self.vocabulary.padding)
+        ids[:, 0], ids[np.arange(len(index)), real.sum(1) + 1] = self.vocabulary.start, self.vocabulary.stop
+        ids = ids[:, : self.max_ids]
+        label = None if self.label is None else self.label[torch.from_numpy(index)]
+        return SequenceBatch(torch.from_numpy(ids), torch.from_numpy(ids != self.vocabulary.padding), label)

@@ -20,13 +20,19 @@ def _omnijet() -> Any:
     return OmniJet
 
 
+def _omnijet_alpha() -> Any:
+    from jetlab.models.alpha import OmniJetAlpha
+
+    return OmniJetAlpha
+
+
 def _tagger() -> Any:
     from jetlab.models.tagger import Tagger
 
     return Tagger
 
 
-ARCHITECTURES: dict[str, Callable[[], Any]] = {"omnijet": _omnijet, "tagger": _tagger}
+ARCHITECTURES: dict[str, Callable[[], Any]] = {"omnijet": _omnijet, "omnijet-alpha": _omnijet_alpha, "tagger": _tagger}
 """Gives the class of each architecture, imported on use, with ``from_config(config)`` and ``config_dict()``."""
 
 BUNDLED = Path(__file__).parent / "weights"
