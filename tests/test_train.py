@@ -219,6 +219,34 @@ def test_only_matrices_decay():
     assert {id(p) for p in plain["params"]} == {id(p) for p in expected}
 
 
+def test_a_part_of_the_model_can_learn_more_slowly():
+    net = nn.ModuleDict({"backbone": nn.Linear(3, 8), "head": nn.Linear(8, 2)})
+    before = {name: p.detach().clone() for name, p in net.named_parameters()}
+    for p in net.parameters():
+        p.grad = torch.ones_like(p)
+    factors = {"backbone": 0.1}
+    optimizers = make_optimizers(net, "adamw", lr=1e-2, betas=(0.9, 0.95), weight_decay=0.0, lr_factors=factors)
+    for group in optimizers.param_groups:
+        group["lr"] = 1e-2 * group["factor"]
+    optimizers.step()
+    steps = {name: (before[name] - p.detach()).abs().mean().item() for name, p in net.named_parameters()}
+    assert steps["backbone.weight"] == pytest.approx(steps["head.weight"] / 10, rel=1e-3)
+    with pytest.raises(TrainingError, match=r"lr_factors has 'trunk': 0.1, .* backbone, head"):
+        make_optimizers(net, "adamw", lr=1.0, betas=(0.9, 0.95), weight_decay=0.0, lr_factors={"trunk": 0.1})
+
+
+def test_fitting_scales_the_rates_of_parts():
+    model, data = toy(), TRAIN
+    slow = {name: 1e-6 for name, _ in model.named_children()}
+    before = weights_of(model)
+    fit(model, squared, data, steps=3, batch_size=16, lr=1e-2, lr_factors=slow, progress=False)
+    assert torch.allclose(weights_of(model), before, atol=1e-6)
+
+
+def weights_of(model: nn.Module) -> torch.Tensor:
+    return torch.cat([p.detach().flatten().clone() for p in model.parameters()])
+
+
 def stack() -> nn.Module:
     """Two blocks between an embedding of values and a head."""
     torch.manual_seed(0)

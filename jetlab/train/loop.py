@@ -16,7 +16,7 @@ from jetlab.train.training import Dataset, Habits, Objective, Training
 from jetlab.train.watch import interrupt_stops, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import torch
     from torch import nn
@@ -39,6 +39,7 @@ def fit(
     batch_size: int = 256,
     optimizer: OptimizerName = "adamw",
     lr: float = 1e-3,
+    lr_factors: Mapping[str, float] | None = None,
     weight_decay: float = 0.01,
     betas: tuple[float, float] = (0.9, 0.95),
     schedule: ScheduleName = "cosine",
@@ -82,6 +83,8 @@ def fit(
         "muon" needs fewer steps for transformers, see `jetlab.train.optimizers.make_optimizers`.
     lr : float
         Highest learning rate.
+    lr_factors : mapping of str to float, optional
+        What the learning rate of a part of the model is multiplied by, such as ``{"backbone": 0.1}`` for fine-tuning.
     weight_decay : float
         Decay of matrices; embeddings, gains and biases do not decay.
     betas : tuple of float
@@ -156,6 +159,7 @@ def fit(
             "clip": clip,
             "device": place.type,
             "ema": ema,
+            "lr_factors": None if lr_factors is None else dict(lr_factors),
             "objective": _name(objective),
             "optimizer": optimizer,
             "precision": precision,

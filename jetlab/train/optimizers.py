@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import chain
 from typing import Any, Literal, get_args
 
@@ -47,7 +48,13 @@ class Optimizers:
 
 
 def make_optimizers(
-    model: nn.Module, name: OptimizerName, *, lr: float, betas: tuple[float, float], weight_decay: float
+    model: nn.Module,
+    name: OptimizerName,
+    *,
+    lr: float,
+    betas: tuple[float, float],
+    weight_decay: float,
+    lr_factors: Mapping[str, float] | None = None,
 ) -> Optimizers:
     """Optimizers for all trainable parameters of a model.
 
@@ -61,11 +68,14 @@ def make_optimizers(
         For both alike.
     betas : tuple of float
         AdamW's memory for gradients and their squares.
+    lr_factors : mapping of str to float, optional
+        What the learning rate of the parameters of a module, named as in ``model.named_modules()``, is multiplied by,
+        such as ``{"backbone": 0.1}``. Groups carry it as ``factor``.
 
     Raises
     ------
     TrainingError
-        If there is no such optimizer, or nothing to train.
+        If there is no such optimizer or module, a factor is not positive, or there is nothing to train.
 
     References
     ----------
@@ -76,18 +86,17 @@ def make_optimizers(
     if name not in get_args(OptimizerName):
         msg = f"optimizer is {name!r}, expected one of {', '.join(map(repr, get_args(OptimizerName)))}"
         raise TrainingError(msg)
-    groups = parameter_groups(model, weight_decay)
+    groups = _by_factor(parameter_groups(model, weight_decay), _factors(model, lr_factors or {}))
     if not groups:
         msg = "the model has no trainable parameters: requires_grad is False for all of them"
         raise TrainingError(msg)
-    hidden = _block_matrices(model) if name == "muon" else []
-    taken = {id(p) for p in hidden}
-    for group in groups:
-        group["params"] = [p for p in group["params"] if id(p) not in taken]
-    groups = [group for group in groups if group["params"]]
-    parts: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=lr, betas=betas, fused=True)] if groups else []
-    if hidden:
-        parts.append(torch.optim.Muon(hidden, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"))
+    hidden = {id(p) for p in _block_matrices(model)} if name == "muon" else set()
+    muon = [{**group, "params": [p for p in group["params"] if id(p) in hidden]} for group in groups]
+    adamw = [{**group, "params": [p for p in group["params"] if id(p) not in hidden]} for group in groups]
+    muon, adamw = ([group for group in part if group["params"]] for part in (muon, adamw))
+    parts: list[torch.optim.Optimizer] = [torch.optim.AdamW(adamw, lr=lr, betas=betas, fused=True)] if adamw else []
+    if muon:
+        parts.append(torch.optim.Muon(muon, lr=lr, adjust_lr_fn="match_rms_adamw"))
     return Optimizers(*parts)
 
 
@@ -99,6 +108,27 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     others = [p for p in trained if p.ndim < 2 or id(p) in embeddings]
     groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]
+
+
+def _factors(model: nn.Module, factors: Mapping[str, float]) -> dict[int, float]:
+    """Factor of each parameter that has one, by its identity."""
+    modules = dict(model.named_modules())
+    for name, factor in factors.items():
+        if name not in modules or not factor > 0:
+            parts = ", ".join(part for part, _ in model.named_children())
+            msg = f"lr_factors has {name!r}: {factor}, expected a positive factor for a part of the model: {parts}"
+            raise TrainingError(msg)
+    return {id(p): factor for name, factor in factors.items() for p in modules[name].parameters()}
+
+
+def _by_factor(groups: list[dict[str, Any]], factors: Mapping[int, float]) -> list[dict[str, Any]]:
+    """Split groups into those of one factor each, which they carry as ``factor``."""
+    split = []
+    for group in groups:
+        for factor in dict.fromkeys(factors.get(id(p), 1.0) for p in group["params"]):
+            params = [p for p in group["params"] if factors.get(id(p), 1.0) == factor]
+            split.append({**group, "params": params, "factor": factor})
+    return split
 
 
 def _block_matrices(model: nn.Module) -> list[Tensor]:

@@ -122,6 +122,7 @@ class Training:
             lr=rates.lr,
             betas=tuple(settings["betas"]),
             weight_decay=settings["weight_decay"],
+            lr_factors=settings["lr_factors"],
         )
         self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.average = None if settings["ema"] is None else AveragedWeights(model, settings["ema"])
@@ -185,7 +186,7 @@ class Training:
         if read:
             self._read()
         for group in self.optimizer.param_groups:
-            group["lr"] = self.rates(step)
+            group["lr"] = self.rates(step) * group.get("factor", 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad()
         if self.average is not None:
