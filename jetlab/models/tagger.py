@@ -4,30 +4,74 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor, nn
 
-from jetlab.batches import ParticleBatch
+from jetlab.batches import Batch, ParticleSet
 from jetlab.features import Recipe
 from jetlab.models.heads import ClassifierHead
 from jetlab.models.particlenet import ParticleNet, ParticleNetConfig
+from jetlab.models.sequences import SequenceBackbone, SequenceConfig
 from jetlab.vocabulary import CLASSES
 
-__all__ = ["Tagger", "TaggerConfig"]
+if TYPE_CHECKING:
+    from jetlab.jets import Jets
+    from jetlab.models.tokens import SequenceSet
 
-BACKBONES = {"particlenet": (ParticleNetConfig, ParticleNet)}
+__all__ = ["BACKBONES", "HEADS", "BackboneConfig", "Tagger", "TaggerConfig"]
+
+
+class BackboneConfig(Protocol):
+    """What the configuration of every backbone offers."""
+
+    @property
+    def width(self) -> int:
+        """Of the encoding."""
+        ...
+
+    @property
+    def recipe(self) -> Recipe:
+        """How jets become the inputs."""
+        ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-safe form."""
+        ...
+
+
+BACKBONES: dict[str, tuple[Any, Any]] = {
+    "particlenet": (ParticleNetConfig, ParticleNet),
+    "sequence": (SequenceConfig, SequenceBackbone),
+}
 """Configuration and class of each backbone that a tagger can stand on."""
+
+HEADS: dict[str, Any] = {"mlp": ClassifierHead}
+"""Classes of heads, all made as ``(width, classes, hidden=..., dropout=...)``."""
 
 
 @dataclass(frozen=True)
 class TaggerConfig:
-    """Configuration of a `Tagger`: that of its backbone, the hidden layers of its head and the names of the classes."""
+    """Configuration of a `Tagger`.
 
-    backbone: ParticleNetConfig
+    Parameters
+    ----------
+    backbone : BackboneConfig
+        One of those in `BACKBONES`.
+    hidden : tuple of int
+        Widths of the hidden layers of the head.
+    dropout : float
+        In the head.
+    classes : tuple of str
+    head : str
+        Name in `HEADS`.
+    """
+
+    backbone: BackboneConfig
     hidden: tuple[int, ...] = (256,)
     dropout: float = 0.1
     classes: tuple[str, ...] = CLASSES
+    head: str = "mlp"
 
     @property
     def backbone_name(self) -> str:
@@ -47,6 +91,7 @@ class TaggerConfig:
             tuple(entries["hidden"]),
             entries["dropout"],
             tuple(entries["classes"]),
+            entries.get("head", "mlp"),
         )
 
 
@@ -63,9 +108,24 @@ class Tagger(nn.Module):
         self.config = config
         _, backbone = BACKBONES[config.backbone_name]
         self.backbone = backbone(config.backbone)
-        self.head = ClassifierHead(
+        self.head = HEADS[config.head](
             config.backbone.width, len(config.classes), hidden=config.hidden, dropout=config.dropout
         )
+
+    @classmethod
+    def on(
+        cls,
+        backbone: nn.Module,
+        classes: tuple[str, ...],
+        *,
+        head: str = "mlp",
+        hidden: tuple[int, ...] = (256,),
+        dropout: float = 0.1,
+    ) -> Tagger:
+        """Put a new head on a backbone, which is taken over as it is, weights and all."""
+        made = cls(TaggerConfig(backbone.config, hidden, dropout, tuple(classes), head))  # type: ignore[arg-type]
+        made.backbone = backbone
+        return made
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -77,7 +137,13 @@ class Tagger(nn.Module):
         """How jets become the inputs."""
         return self.config.backbone.recipe
 
-    def forward(self, batch: ParticleBatch) -> Tensor:
+    def prepare(self, jets: Jets) -> ParticleSet | SequenceSet:
+        """Jets as the backbone reads them, from which batches of any rows are cut."""
+        if isinstance(self.backbone, SequenceBackbone):
+            return self.backbone.prepare(jets)
+        return ParticleSet(jets, self.recipe)
+
+    def forward(self, batch: Batch) -> Tensor:
         """Logits, shape ``(B, classes)``."""
         return self.head(self.backbone.encode(batch))
 
