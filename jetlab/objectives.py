@@ -11,40 +11,40 @@ from torch import Tensor, nn
 
 from jetlab.batches import ParticleBatch
 from jetlab.errors import InvalidJetsError
+from jetlab.features import Recipe
 from jetlab.models.omnijet import TokenGenerator
 from jetlab.models.prompts import PromptModel
 from jetlab.models.tagger import Tagger
-from jetlab.models.tokenizers import VQVAE
+from jetlab.models.tokenizers import Tokenizer
 from jetlab.models.tokens import NO_TARGET, Prompt, TokenBatch
 
 __all__ = ["Loss", "classification", "next_token", "prompt_likelihood", "reconstruction"]
 
 Loss = tuple[Tensor, dict[str, Tensor]]
 
-COMMITMENT = 0.25
-
 
 def reconstruction(model: nn.Module, batch: ParticleBatch, generator: torch.Generator | None = None) -> Loss:
-    """Rebuild the inputs of a VQ-VAE: squared error over real particles plus commitment of the latents.
+    """Rebuild the inputs of a tokenizer: squared error over real particles plus the loss of the quantizer.
 
-    Particles count by the square root of their share of the jet's momentum, so that the hard ones, which make mass
-    and substructure, are rebuilt best.
+    Where the tokenizer asks for it, particles count by the square root of their share of the jet's momentum, so that
+    the hard ones, which make mass and substructure, are rebuilt best.
     """
-    if not isinstance(model, VQVAE):
-        msg = f"reconstruction trains a VQVAE, found {type(model).__name__}"
+    if not isinstance(model, Tokenizer):
+        msg = f"reconstruction trains a tokenizer, found {type(model).__name__}"
         raise TypeError(msg)
     out = model(batch, generator)
     squared = (out.x.float() - batch.x).square().mean(-1)  # (B, N)
-    weight = _momentum_weight(batch, model)
-    rebuilt = (squared * weight).sum() / batch.mask.sum()
-    loss = rebuilt + COMMITMENT * out.commitment
+    plain = squared[batch.mask].mean()
+    rebuilt = plain
+    if model.weighting == "momentum":
+        rebuilt = (squared * _momentum_weight(batch, model.recipe)).sum() / batch.mask.sum()
+    loss = rebuilt + model.alpha * out.commitment
     with torch.no_grad():
-        share = torch.bincount(out.codes, minlength=model.config.codebook_size) / len(out.codes)
+        share = torch.bincount(out.codes, minlength=model.codebook_size) / len(out.codes)
         perplexity = torch.exp(-(share * share.clamp(min=1e-12).log()).sum())
-        plain = squared[batch.mask].mean()
     return loss, {
         "loss": loss.detach(),
-        "squared_error": plain,
+        "squared_error": plain.detach(),
         "commitment": out.commitment.detach(),
         "perplexity": perplexity,
         "weight": batch.mask.sum(),
@@ -84,9 +84,8 @@ def classification(model: nn.Module, batch: ParticleBatch, generator: torch.Gene
     return loss, {"loss": loss.detach(), "accuracy": right, "weight": torch.tensor(len(batch.label))}
 
 
-def _momentum_weight(batch: ParticleBatch, model: VQVAE) -> Tensor:
-    features = model.config.recipe.features
-    column = next(i for i, f in enumerate(features) if f.field == "pt")
-    log_pt = batch.x[..., column] / features[column].multiply
+def _momentum_weight(batch: ParticleBatch, recipe: Recipe) -> Tensor:
+    column = recipe.column("pt")
+    log_pt = batch.x[..., column] / recipe.features[column].multiply
     root = torch.exp(0.5 * log_pt) * batch.mask
     return root * batch.mask.sum(1, keepdim=True) / root.sum(1, keepdim=True).clamp(min=1e-9)

@@ -187,7 +187,7 @@ def test_foreign_folders_and_files_are_not_overwritten(model, tmp_path):
 
 
 def test_models_that_cannot_come_back_are_not_saved(model, tmp_path):
-    with pytest.raises(CheckpointError, match=r"cannot save a Linear.*omnijet, tagger, toy"):
+    with pytest.raises(CheckpointError, match=r"cannot save a Linear.*omnijet, .*tagger, .*toy"):
         zoo.save_pretrained(nn.Linear(2, 2), tmp_path / "x")
     with pytest.raises(CheckpointError, match="cannot be written as JSON"):
         zoo.save_pretrained(model, tmp_path / "x", provenance={"data": {1, 2}})
@@ -232,7 +232,7 @@ def test_weights_that_do_not_fit_are_listed(folder, change, message):
         ({"format": 2}, "has format 2, this version of jetlab reads 1"),
         ({"format": True}, "has format True"),
         ({"format": "1"}, "has format '1'"),
-        ({"architecture": "gpt5"}, "unknown architecture 'gpt5'; .*omnijet, tagger, toy"),
+        ({"architecture": "gpt5"}, "unknown architecture 'gpt5'; .*omnijet, .*tagger, .*toy"),
         ({"architecture": "os.system"}, "unknown architecture"),
         ({"architecture": ["toy"]}, "architecture in config.json is .*expected a str"),
         ({"config": [6, 2]}, "expected a dict"),

@@ -173,10 +173,10 @@ class NormformerBlock(nn.Module):
     Padding is zeroed on entry and never attended.
     """
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, *, expansion: int = 2) -> None:
         super().__init__()
         self.norm1, self.attention, self.norm2 = nn.LayerNorm(width), SelfAttention(width, heads), nn.LayerNorm(width)
-        self.norm3, self.mlp = nn.LayerNorm(width), mlp(width, 2 * width, width, activation=nn.SiLU)
+        self.norm3, self.mlp = nn.LayerNorm(width), mlp(width, expansion * width, width, activation=nn.SiLU)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Shape ``(B, N, D)`` in and out; `mask` ``(B, N)`` is True for real particles."""

@@ -32,7 +32,25 @@ def _tagger() -> Any:
     return Tagger
 
 
-ARCHITECTURES: dict[str, Callable[[], Any]] = {"omnijet": _omnijet, "omnijet-alpha": _omnijet_alpha, "tagger": _tagger}
+def _vqvae() -> Any:
+    from jetlab.models.tokenizers import VQVAE
+
+    return VQVAE
+
+
+def _binned() -> Any:
+    from jetlab.models.tokenizers import BinnedTokenizer
+
+    return BinnedTokenizer
+
+
+ARCHITECTURES: dict[str, Callable[[], Any]] = {
+    "omnijet": _omnijet,
+    "omnijet-alpha": _omnijet_alpha,
+    "tagger": _tagger,
+    "vqvae": _vqvae,
+    "binned": _binned,
+}
 """Gives the class of each architecture, imported on use, with ``from_config(config)`` and ``config_dict()``."""
 
 BUNDLED = Path(__file__).parent / "weights"
