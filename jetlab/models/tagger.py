@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from jetlab.batches import Batch, ParticleSet
 from jetlab.features import Recipe
-from jetlab.models.heads import ClassifierHead
+from jetlab.models.heads import HEADS
 from jetlab.models.particlenet import ParticleNet, ParticleNetConfig
 from jetlab.models.sequences import SequenceBackbone, SequenceConfig
 from jetlab.vocabulary import CLASSES
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jetlab.jets import Jets
     from jetlab.models.tokens import SequenceSet
 
-__all__ = ["BACKBONES", "HEADS", "BackboneConfig", "Tagger", "TaggerConfig"]
+__all__ = ["BACKBONES", "BackboneConfig", "Tagger", "TaggerConfig"]
 
 
 class BackboneConfig(Protocol):
@@ -46,9 +46,6 @@ BACKBONES: dict[str, tuple[Any, Any]] = {
 }
 """Configuration and class of each backbone that a tagger can stand on."""
 
-HEADS: dict[str, Any] = {"mlp": ClassifierHead}
-"""Classes of heads, all made as ``(width, classes, hidden=..., dropout=...)``."""
-
 
 @dataclass(frozen=True)
 class TaggerConfig:
@@ -64,14 +61,14 @@ class TaggerConfig:
         In the head.
     classes : tuple of str
     head : str
-        Name in `HEADS`.
+        Name in `jetlab.models.heads.HEADS`.
     """
 
     backbone: BackboneConfig
     hidden: tuple[int, ...] = (256,)
     dropout: float = 0.1
     classes: tuple[str, ...] = CLASSES
-    head: str = "mlp"
+    head: str = "mean"
 
     @property
     def backbone_name(self) -> str:
@@ -91,7 +88,7 @@ class TaggerConfig:
             tuple(entries["hidden"]),
             entries["dropout"],
             tuple(entries["classes"]),
-            entries.get("head", "mlp"),
+            entries.get("head", "mean"),
         )
 
 
@@ -118,7 +115,7 @@ class Tagger(nn.Module):
         backbone: nn.Module,
         classes: tuple[str, ...],
         *,
-        head: str = "mlp",
+        head: str = "mean",
         hidden: tuple[int, ...] = (256,),
         dropout: float = 0.1,
     ) -> Tagger:
