@@ -2,6 +2,7 @@
 
 from jetlab.evaluate.comparison import Comparison, compare, compare_by_class
 from jetlab.evaluate.distances import Distance, floor, ks, measure, wasserstein
+from jetlab.evaluate.frechet import fpd, kpd, physics_distances
 from jetlab.evaluate.histograms import Ratio, Shape, bin_edges, histogram, ratio, shape
 from jetlab.evaluate.images import average_image
 from jetlab.evaluate.nearest import nearest_jet
@@ -26,11 +27,14 @@ __all__ = [
     "confusion_matrix",
     "distance_table",
     "floor",
+    "fpd",
     "histogram",
+    "kpd",
     "ks",
     "measure",
     "nearest_jet",
     "observe",
+    "physics_distances",
     "ratio",
     "rejection",
     "shape",
