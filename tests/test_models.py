@@ -10,7 +10,7 @@ from jetlab.batches import ParticleBatch, ParticleSet
 from jetlab.errors import InvalidJetsError
 from jetlab.models.blocks import SelfAttention
 from jetlab.models.gpt import GPT, GPTConfig
-from jetlab.models.omnijet import OmniJet, OmniJetConfig, Progress, code_momenta
+from jetlab.models.omnijet import OmniJet, OmniJetConfig, code_momenta
 from jetlab.models.places import CodePlaces, places_of
 from jetlab.models.prompts import PromptConfig, PromptModel, PromptSet, prompts_of
 from jetlab.models.tokenizers import VQVAE, VectorQuantizer, VQVAEConfig
@@ -204,14 +204,13 @@ def test_step_by_step_equals_training_pass() -> None:
     tokens = model.tokenizer.encode(toy_jets(12))
     data = TokenSet(tokens, pt=np.full(12, 600.0), mass=np.full(12, 60.0))
     batch = data.batch(np.arange(12))
-    caches, progress = model.generator.gpt.caches(12), Progress.none(12, torch.device("cpu"))
+    state = model.begin(batch.prompt)
     with torch.no_grad():
         real = batch.targets != NO_TARGET
         full = torch.zeros(*real.shape, model.vocabulary.outputs)
         full[real] = model.generator(batch)
-        vectors = model.generator.code_vectors()
         for t in range(batch.ids.shape[1]):
-            logits = model.generator.step(batch.ids[:, t], progress, batch.prompt, caches, vectors)
+            logits = model.step(batch.ids[:, t], state)
             torch.testing.assert_close(logits[real[:, t]], full[real[:, t], t], atol=1e-4, rtol=1e-3)
 
 

@@ -61,15 +61,11 @@ def test_leaving_the_batch_changes_nothing_for_the_others() -> None:
 def test_samples_follow_the_model() -> None:
     """First codes drawn many times have the probabilities that the model gives."""
     model, n = toy_omnijet(), 4000
-    from jetlab.models.omnijet import Progress
-
     asked = prompt(1)[torch.zeros(n, dtype=torch.int64)]
     drawn = sample_tokens(model, asked, generator=torch.Generator().manual_seed(0))
     first = np.bincount([codes[0] for codes in drawn], minlength=16) / n
-    caches, progress = model.generator.gpt.caches(1), Progress.none(1, torch.device("cpu"))
     with torch.no_grad():
-        vectors = model.generator.code_vectors()
-        logits = model.generator.step(torch.tensor([model.vocabulary.start]), progress, asked[:1], caches, vectors)
+        logits = model.step(torch.tensor([model.vocabulary.start]), model.begin(asked[:1]))
     expected = logits[0, : model.vocabulary.codes].softmax(-1).numpy()
     assert np.abs(first - expected).max() < 5 * np.sqrt(expected.max() / n)
 

@@ -19,10 +19,16 @@ from torch import Tensor, nn
 from jetlab.errors import InvalidJetsError, JetLabError
 from jetlab.models.blocks import Cache
 from jetlab.models.gpt import GPT, GPTConfig
-from jetlab.models.tokenizers import VQVAE, VQVAEConfig
+from jetlab.models.tokenizers import VQVAE, BinnedConfig, BinnedTokenizer, Tokenizer, VQVAEConfig
 from jetlab.models.tokens import NO_TARGET, TokenBatch, Vocabulary
 
 __all__ = ["AlphaState", "OmniJetAlpha", "OmniJetAlphaConfig", "mean_inputs"]
+
+
+TokenizerConfig = VQVAEConfig | BinnedConfig
+
+TOKENIZER_CONFIGS: dict[str, type[VQVAEConfig | BinnedConfig]] = {"vqvae": VQVAEConfig, "binned": BinnedConfig}
+"""Configurations by the names that model folders give to their tokenizers."""
 
 
 @dataclass(frozen=True)
@@ -32,29 +38,36 @@ class OmniJetAlphaConfig:
     Parameters
     ----------
     gpt : GPTConfig
-    tokenizer : VQVAEConfig or None
+    tokenizer : VQVAEConfig or BinnedConfig, optional
         None for a generator that came without its tokenizer.
     classes : tuple of str
         Classes that can be asked for; none if the model generates the mixture that it was trained on.
     """
 
     gpt: GPTConfig
-    tokenizer: VQVAEConfig | None = None
+    tokenizer: TokenizerConfig | None = None
     classes: tuple[str, ...] = ()
+
+    @staticmethod
+    def preset(name: str, tokenizer: TokenizerConfig, *, classes: tuple[str, ...] = ()) -> OmniJetAlphaConfig:
+        """Generator of a preset of `GPTConfig` over the codes of a tokenizer."""
+        v = Vocabulary(tokenizer.codebook_size)
+        recipe = tokenizer.recipe
+        gpt = GPTConfig.preset(name, inputs=v.inputs, outputs=v.outputs, features=recipe.width)
+        return OmniJetAlphaConfig(replace(gpt, max_length=recipe.max_particles + 2), tokenizer, classes)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-safe form."""
-        return asdict(self)
+        kind = next((name for name, config in TOKENIZER_CONFIGS.items() if type(self.tokenizer) is config), None)
+        tokenizer = None if self.tokenizer is None else {"kind": kind, "config": self.tokenizer.to_dict()}
+        return {"gpt": asdict(self.gpt), "tokenizer": tokenizer, "classes": self.classes}
 
     @staticmethod
     def from_dict(entries: Mapping[str, Any]) -> OmniJetAlphaConfig:
         """Rebuild from `to_dict`."""
-        tokenizer = entries["tokenizer"]
-        return OmniJetAlphaConfig(
-            GPTConfig(**entries["gpt"]),
-            None if tokenizer is None else VQVAEConfig.from_dict(tokenizer),
-            tuple(entries["classes"]),
-        )
+        named = entries["tokenizer"]
+        tokenizer = None if named is None else TOKENIZER_CONFIGS[named["kind"]].from_dict(named["config"])
+        return OmniJetAlphaConfig(GPTConfig(**entries["gpt"]), tokenizer, tuple(entries["classes"]))
 
 
 @dataclass
@@ -93,8 +106,10 @@ class OmniJetAlpha(nn.Module):
     def __init__(self, config: OmniJetAlphaConfig) -> None:
         super().__init__()
         self.config, self.vocabulary = config, config.gpt.vocabulary
-        self.tokenizer = None if config.tokenizer is None else VQVAE(config.tokenizer)
-        self._check_codes()
+        self.tokenizer: Tokenizer | None = None
+        if config.tokenizer is not None:
+            part = config.tokenizer
+            self.use(BinnedTokenizer(part) if isinstance(part, BinnedConfig) else VQVAE(part))
         self.gpt = GPT(config.gpt)
         if config.classes:
             self.label = nn.Embedding(len(config.classes), config.gpt.width)
@@ -107,7 +122,12 @@ class OmniJetAlpha(nn.Module):
         """Names of the classes that can be asked for."""
         return self.config.classes
 
-    def use(self, tokenizer: VQVAE) -> None:
+    @property
+    def max_constituents(self) -> int:
+        """Constituents of the longest jet that it can write."""
+        return self.config.gpt.max_constituents
+
+    def use(self, tokenizer: VQVAE | BinnedTokenizer) -> None:
         """Take this tokenizer, for a generator that came without its own.
 
         Raises
@@ -115,9 +135,14 @@ class OmniJetAlpha(nn.Module):
         JetLabError
             If its codes are not those of the generator.
         """
+        if tokenizer.codebook_size != self.vocabulary.codes:
+            msg = (
+                f"the tokenizer has {tokenizer.codebook_size} codes, the generator {self.vocabulary.codes}; "
+                "they do not belong together"
+            )
+            raise JetLabError(msg)
         self.config = replace(self.config, tokenizer=tokenizer.config)
         self.tokenizer = tokenizer
-        self._check_codes()
 
     def forward(self, batch: TokenBatch) -> Tensor:
         """Logits of the next id at the real positions, shape ``(m, outputs)``, row by row."""
@@ -145,10 +170,32 @@ class OmniJetAlpha(nn.Module):
 
     # ---- step by step ---------------------------------------------------------------------------------------------
 
+    def ask(
+        self,
+        label: Tensor,
+        generator: torch.Generator | None = None,  # noqa: ARG002
+        *,
+        pt: float | None = None,
+        mass: float | None = None,
+        multiplicity: int | None = None,
+    ) -> Tensor:
+        """Give back the classes: nothing else can be asked of this model.
+
+        Raises
+        ------
+        JetLabError
+            If a kinematic value is given.
+        """
+        if (pt, mass, multiplicity) != (None, None, None):
+            msg = (
+                "this model cannot be asked for pt, mass or multiplicity, only for classes if it was trained so; leave "
+                "them out, bound the length with min_constituents and max_constituents, or take an OmniJet"
+            )
+            raise JetLabError(msg)
+        return label
+
     def begin(self, label: Tensor) -> AlphaState:
-        """Empty sequences, one for each class index in `label`, shape ``(B,)``, of which only the number matters
-        where no class can be asked for.
-        """  # noqa: D205
+        """Empty sequences, one for each class number, shape ``(B,)``; any number where no class can be asked for."""
         return AlphaState(self.gpt.caches(len(label)), label if self.classes else None)
 
     def step(self, ids: Tensor, state: AlphaState, rows: Tensor | None = None) -> Tensor:
@@ -180,13 +227,6 @@ class OmniJetAlpha(nn.Module):
             msg = "this model is asked for classes; the sequences carry no labels"
             raise InvalidJetsError(msg)
         return self.label(label)[:, None]
-
-    def _check_codes(self) -> None:
-        if self.tokenizer is None or self.config.tokenizer is None:
-            return
-        if (codes := self.config.tokenizer.codebook_size) != self.vocabulary.codes:
-            msg = f"the tokenizer has {codes} codes, the generator {self.vocabulary.codes}; they do not belong together"
-            raise JetLabError(msg)
 
 
 def mean_inputs(x: npt.NDArray[np.float32], codes: npt.NDArray[np.int64], vocabulary: Vocabulary) -> Tensor:

@@ -25,7 +25,7 @@ from jetlab.models.tokenizers import VQVAE, VQVAEConfig
 from jetlab.models.tokens import NO_TARGET, Prompt, TokenBatch, Vocabulary
 from jetlab.vocabulary import CLASSES
 
-__all__ = ["CodeVectors", "OmniJet", "OmniJetConfig", "Progress", "TokenGenerator", "code_momenta"]
+__all__ = ["CodeVectors", "GenerationState", "OmniJet", "OmniJetConfig", "TokenGenerator", "code_momenta"]
 
 N_PROMPT, N_RUNNING = 3, 13
 
@@ -62,24 +62,39 @@ class OmniJetConfig:
         )
 
 
-@dataclass
-class Progress:
-    """What the tokens so far add up to: four-momentum (B, 4) as (E, px, py, pz) in GeV and their number (B,)."""
-
-    p4: Tensor
-    count: Tensor
-
-    @staticmethod
-    def none(rows: int, device: torch.device) -> Progress:
-        """Before the first token."""
-        return Progress(torch.zeros(rows, 4, device=device), torch.zeros(rows, device=device))
-
-
 class CodeVectors(NamedTuple):
     """Vectors added to the embeddings of ids, (inputs, D), and vectors that ids are predicted by, (outputs, D)."""
 
     reading: Tensor
     predicting: Tensor
+
+
+@dataclass
+class GenerationState:
+    """Jets in the making: what was asked for, what the tokens so far add up to, and what they are remembered by.
+
+    Parameters
+    ----------
+    prompt : Prompt
+    p4 : Tensor, shape (B, 4)
+        Sum of (E, px, py, pz) in GeV that the tokens stand for.
+    count : int
+        Number of tokens.
+    caches : list of Cache
+    vectors : CodeVectors
+    """
+
+    prompt: Prompt
+    p4: Tensor
+    count: int
+    caches: list[Cache]
+    vectors: CodeVectors
+
+    def keep(self, rows: Tensor) -> None:
+        """Drop all jets but these, given by number in rising order."""
+        self.prompt, self.p4 = self.prompt[rows], self.p4[rows]
+        for cache in self.caches:
+            cache.keep(rows)
 
 
 class TokenGenerator(nn.Module):
@@ -126,20 +141,21 @@ class TokenGenerator(nn.Module):
             self.gpt.head.weight + nn.functional.pad(predicting, (0, 0, 0, ids.outputs - codes)),
         )
 
-    def step(
-        self, ids: Tensor, progress: Progress, prompt: Prompt, caches: list[Cache], vectors: CodeVectors
-    ) -> Tensor:
-        """Logits of the next id, shape ``(B, outputs)``, after the newest `ids`, shape ``(B,)``; updates `progress`.
+    def begin(self, prompt: Prompt) -> GenerationState:
+        """Empty jets, one for each prompt."""
+        p4 = torch.zeros(len(prompt), 4, device=self.momenta.device)
+        return GenerationState(prompt, p4, 0, self.gpt.caches(len(prompt)), self.code_vectors())
 
-        `vectors` are those of `code_vectors`, the same for all steps.
-        """
+    def step(self, ids: Tensor, state: GenerationState, rows: Tensor | None = None) -> Tensor:
+        """Logits of the next id after the newest `ids`, shape ``(B,)``, of all jets or of these `rows`."""
         last = self.momenta[ids]
-        progress.p4 = progress.p4 + last
-        running = _running_features(progress.p4[:, None], progress.count[:, None], last[:, None], prompt)
-        progress.count = progress.count + 1
-        context = self._context(running, prompt) + vectors.reading[ids][:, None]
-        hidden = self.gpt(ids[:, None], context=context, caches=caches)
-        return self._logits(hidden[:, -1], vectors)
+        state.p4 = state.p4 + last
+        count = state.p4.new_full((len(ids), 1), state.count)
+        running = _running_features(state.p4[:, None], count, last[:, None], state.prompt)
+        state.count += 1
+        context = self._context(running, state.prompt) + state.vectors.reading[ids][:, None]
+        hidden = self.gpt(ids[:, None], context=context, caches=state.caches)[:, -1]
+        return self._logits(hidden if rows is None else hidden[rows], state.vectors)
 
     def _logits(self, hidden: Tensor, vectors: CodeVectors) -> Tensor:
         return nn.functional.linear(hidden, vectors.predicting, self.gpt.head.bias)
@@ -208,6 +224,31 @@ class OmniJet(nn.Module):
     def classes(self) -> tuple[str, ...]:
         """Names of the classes it can generate."""
         return self.config.classes
+
+    @property
+    def max_constituents(self) -> int:
+        """Constituents of the longest jet that it can write."""
+        return self.config.gpt.max_constituents
+
+    def ask(
+        self,
+        label: Tensor,
+        generator: torch.Generator | None = None,
+        *,
+        pt: float | None = None,
+        mass: float | None = None,
+        multiplicity: int | None = None,
+    ) -> Prompt:
+        """Prompts for jets of these classes, shape ``(B,)``; what is not given is drawn, as `PromptModel.sample`."""
+        return self.prompts.sample(label, generator, pt=pt, mass=mass, multiplicity=multiplicity)
+
+    def begin(self, prompt: Prompt) -> GenerationState:
+        """Empty jets, one for each prompt."""
+        return self.generator.begin(prompt)
+
+    def step(self, ids: Tensor, state: GenerationState, rows: Tensor | None = None) -> Tensor:
+        """Logits of the next id, as `TokenGenerator.step`."""
+        return self.generator.step(ids, state, rows)
 
     @staticmethod
     def from_config(config: Mapping[str, Any]) -> OmniJet:

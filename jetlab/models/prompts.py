@@ -7,12 +7,14 @@ p(n | class) p(mass | n, class) p(pT | mass, n, class). Masses and pT are binned
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from jetlab.errors import JetLabError
 from jetlab.jets import Jets
 from jetlab.models.blocks import mlp
 from jetlab.models.tokens import Prompt
@@ -35,6 +37,14 @@ class PromptConfig:
     def edges(self) -> int:
         """Number of bin edges of mass and pT: `bins` + 1 quantiles and finer ones in the tails."""
         return self.bins - 1 + 2 * len(_TAILS)
+
+
+class _Fixed(NamedTuple):
+    """Values of a prompt that are not drawn, [GeV]."""
+
+    pt: float | None = None
+    mass: float | None = None
+    multiplicity: int | None = None
 
 
 class PromptModel(nn.Module):
@@ -85,16 +95,86 @@ class PromptModel(nn.Module):
         return torch.stack(losses).sum(0)
 
     @torch.no_grad()
-    def sample(self, label: Tensor, generator: torch.Generator | None = None) -> Prompt:
-        """Draw one prompt for each class index in `label`, shape ``(B,)``; at least one constituent each."""
+    def sample(
+        self,
+        label: Tensor,
+        generator: torch.Generator | None = None,
+        *,
+        pt: float | None = None,
+        mass: float | None = None,
+        multiplicity: int | None = None,
+    ) -> Prompt:
+        """Draw one prompt for each class index in `label`; at least one constituent each.
+
+        Parameters
+        ----------
+        label : Tensor of int64, shape (B,)
+        generator : torch.Generator, optional
+        pt, mass : float, optional
+            Fixed values [GeV]; what is not fixed follows its distribution among the jets that have them.
+        multiplicity : int, optional
+
+        Raises
+        ------
+        JetLabError
+            If a fixed value lies outside what the model has learned from.
+        """
+        fixed = _Fixed(pt, mass, multiplicity)
+        if fixed != _Fixed():
+            self._check(fixed)
+            return self._sample_fixed(label, generator, fixed)
         h = self.embed(label)
         logits = self.multiplicity(h)
         logits[:, 0] = -torch.inf
         n = _draw(logits, generator)
         mass_bin = _draw(self.mass(torch.cat([h, self._scaled_n(n)], 1)), generator)
         pt_bin = _draw(self.pt(torch.cat([h, self._scaled_n(n), self._scaled_bin(mass_bin)], 1)), generator)
-        mass = _within(self.mass_edges, mass_bin, generator)
-        return Prompt(label, _within(self.pt_edges, pt_bin, generator), mass, n)
+        masses = _within(self.mass_edges, mass_bin, generator)
+        return Prompt(label, _within(self.pt_edges, pt_bin, generator), masses, n)
+
+    def _sample_fixed(self, label: Tensor, generator: torch.Generator | None, fixed: _Fixed) -> Prompt:
+        n, mass_bin = torch.empty_like(label), torch.empty_like(label)
+        for one in label.unique():
+            rows = label == one
+            n[rows], mass_bin[rows] = self._joint_draw(one, int(rows.sum()), generator, fixed)
+        h = self.embed(label)
+        pt_bin = _draw(self.pt(torch.cat([h, self._scaled_n(n), self._scaled_bin(mass_bin)], 1)), generator)
+        pts, masses = _within(self.pt_edges, pt_bin, generator), _within(self.mass_edges, mass_bin, generator)
+        return Prompt(
+            label,
+            pts if fixed.pt is None else torch.full_like(pts, fixed.pt),
+            masses if fixed.mass is None else torch.full_like(masses, fixed.mass),
+            n,
+        )
+
+    def _joint_draw(
+        self, label: Tensor, draws: int, generator: torch.Generator | None, fixed: _Fixed
+    ) -> tuple[Tensor, Tensor]:
+        """Multiplicities and mass bins of a class, by p(n, mass | pT) over all pairs that agree with what is fixed."""
+        h, device = self.embed(label)[None], label.device
+        n = torch.arange(1, self.config.max_multiplicity + 1, device=device)
+        n = n if fixed.multiplicity is None else n[fixed.multiplicity - 1 : fixed.multiplicity]
+        bins = torch.arange(self.config.edges - 1, device=device)
+        bins = bins if fixed.mass is None else _bin(self.mass_edges, self.mass_edges.new_tensor([fixed.mass]))
+        log_n = self.multiplicity(h)[0].float().log_softmax(-1)[n]
+        log_mass = self.mass(torch.cat([h.expand(len(n), -1), self._scaled_n(n)], 1)).float().log_softmax(-1)[:, bins]
+        joint = (log_n[:, None] + log_mass).flatten()
+        n, bins = n.repeat_interleave(len(bins)), bins.repeat(len(n))
+        if fixed.pt is not None:
+            at = _bin(self.pt_edges, self.pt_edges.new_tensor([fixed.pt]))
+            x = torch.cat([h.expand(len(n), -1), self._scaled_n(n), self._scaled_bin(bins)], 1)
+            joint = joint + torch.cat([self.pt(part).float().log_softmax(-1)[:, at] for part in x.split(8192)])[:, 0]
+        drawn = torch.multinomial(joint.softmax(0), draws, replacement=True, generator=generator)
+        return n[drawn], bins[drawn]
+
+    def _check(self, fixed: _Fixed) -> None:
+        for name, value, edges in (("pt", fixed.pt, self.pt_edges), ("mass", fixed.mass, self.mass_edges)):
+            if value is not None and not float(edges[0]) <= value <= float(edges[-1]):
+                msg = f"{name} is {value} GeV, expected {edges[0]:.4g} to {edges[-1]:.4g}, as in the training jets"
+                raise JetLabError(msg)
+        if fixed.multiplicity is not None and not 1 <= fixed.multiplicity <= self.config.max_multiplicity:
+            msg = f"multiplicity is {fixed.multiplicity}, expected 1 to {self.config.max_multiplicity}"
+            raise JetLabError(msg)
 
     def _scaled_n(self, n: Tensor) -> Tensor:
         return n[:, None].float() / 32 - 1
