@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
@@ -142,7 +143,8 @@ class _Buffer:
         offsets = [part.features.offsets for part in parts]
         labels = [part.label for part in parts if part.label is not None]
         self._recipe = parts[0].recipe
-        self._x = [part.features.x for part in parts]
+        self._like = parts[0].features.x
+        self._x = [_bytes_of(part.features.x) for part in parts]
         self._part = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
         self._start = np.concatenate([ends[:-1] for ends in offsets])
         self._stop = np.concatenate([ends[1:] for ends in offsets])
@@ -153,8 +155,11 @@ class _Buffer:
 
     def batch(self, index: npt.NDArray[np.int64]) -> ParticleBatch:
         """Batch of the jets with these row numbers, padded to the longest of them."""
-        places = (self._part[index].tolist(), self._start[index].tolist(), self._stop[index].tolist())
-        x, mask = _padded([self._x[k][i:j] for k, i, j in zip(*places, strict=True)], self._x[0], 0)
+        start, stop = self._start[index], self._stop[index]
+        size = self._like.itemsize * self._like.shape[1]
+        places = (self._part[index].tolist(), (size * start).tolist(), (size * stop).tolist())
+        rows = [self._x[k][i:j] for k, i, j in zip(*places, strict=True)]
+        x, mask = _padded(rows, stop - start, self._like, 0)
         label = None if self._label is None else self._label[torch.from_numpy(index)]
         return ParticleBatch(torch.from_numpy(x), torch.from_numpy(mask), label, self._recipe.name)
 
@@ -181,18 +186,27 @@ def pad_rows(
         True for real entries.
     """
     index = np.asarray(index)
-    places = zip(offsets[index].tolist(), offsets[index + 1].tolist(), strict=True)
-    return _padded([values[i:j] for i, j in places], values, fill)
+    start, stop = offsets[index], offsets[index + 1]
+    held, size = _bytes_of(values), values.itemsize * math.prod(values.shape[1:])
+    rows = [held[i:j] for i, j in zip((size * start).tolist(), (size * stop).tolist(), strict=True)]
+    return _padded(rows, stop - start, values, fill)
+
+
+def _bytes_of(values: npt.NDArray[Any]) -> memoryview:
+    return np.ascontiguousarray(values).reshape(-1).view(np.uint8).data
 
 
 def _padded(
-    rows: Sequence[npt.NDArray[Any]], like: npt.NDArray[Any], fill: float
+    rows: Sequence[memoryview], counts: npt.NDArray[np.int64], like: npt.NDArray[Any], fill: float
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
-    """Rows one below the other, in the type of `like`. Copying them one by one is faster than any indexing."""
-    counts = np.array([len(row) for row in rows], dtype=np.int64)
+    """Rows of so many entries, as bytes, one below the other in the type of `like`.
+
+    Joining bytes is faster than any indexing, and than copying row by row.
+    """
     length = max(int(counts.max(initial=0)), 1)
-    shape = (len(rows), length, *like.shape[1:])
-    padded = np.full(shape, fill, like.dtype) if fill else np.zeros(shape, like.dtype)
-    for slots, row in zip(padded, rows, strict=True):
-        slots[: len(row)] = row
-    return padded, np.arange(length) < counts[:, None]
+    empty = _bytes_of(np.full((length, *like.shape[1:]), fill, like.dtype))
+    pieces = [empty] * (2 * len(rows))
+    pieces[::2] = rows
+    pieces[1::2] = [empty[i:] for i in (len(empty) // length * counts).tolist()]
+    joined = np.frombuffer(bytearray().join(pieces), like.dtype)
+    return joined.reshape(len(rows), length, *like.shape[1:]), np.arange(length) < counts[:, None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,10 +17,9 @@ from jetlab.vocabulary import PARTICLE_TYPES
 
 __all__ = ["RawJets", "read_jetclass"]
 
-_NEEDED = {"part_pz": "pz"} | JETCLASS_COLUMNS
 _LARGEST_CHARGE = 127
-_STEEPEST = float(np.sinh(20.0))
-_LEAST_ENERGY = 0.999
+_BLOCK = 2048
+_LEAST = 0.998
 _FAR = 10.0
 _HARDEST = 10_000.0
 _ROUNDING = np.float32(1.000001)
@@ -38,66 +38,70 @@ def read_jetclass(table: Table) -> RawJets | None:
     None if columns are missing or hold zeros in their place, or if anything about the numbers looks odd. Then the jets
     have to be made, which checks one by one and says what is wrong.
     """
-    lacking = [name for name in (*_NEEDED, *JETCLASS_JET_COLUMNS) if name not in table.shapes]
+    lacking = [name for name in (*JETCLASS_COLUMNS, *JETCLASS_JET_COLUMNS) if name not in table.shapes]
     filled = set(OPTIONAL_PARTICLE_FIELDS) - set(table.meta.get("fields", OPTIONAL_PARTICLE_FIELDS))
     if lacking or filled:
         return None
     labels = [name for name in table.shapes if name.startswith("label_") and table.flat(name)]
-    held = table.fetch([*_NEEDED, *JETCLASS_JET_COLUMNS, *labels])
-    offsets, flat = columns.flat_constituents({name: held[name] for name in _NEEDED}, held)
+    held = table.fetch([*JETCLASS_COLUMNS, *JETCLASS_JET_COLUMNS, *labels])
+    offsets, flat = columns.flat_constituents({name: held[name] for name in JETCLASS_COLUMNS}, held)
     label, _ = columns.labels_of(table, held)
     constituents = Constituents(
         offsets,
-        {meaning: flat[name] for name, meaning in _NEEDED.items()},
+        {meaning: flat[name] for name, meaning in JETCLASS_COLUMNS.items()},
         {meaning: np.asarray(held[name]) for name, meaning in JETCLASS_JET_COLUMNS.items()},
     )
     return RawJets(_sorted(constituents), label) if _sound(constituents) else None
 
 
 def _sound(constituents: Constituents) -> bool:
-    """Whether all numbers are those of jets in GeV beyond doubt, looked at in bulk."""
-    flat, jets = constituents.columns, constituents.jets
-    if not len(flat["px"]):
+    """Whether all numbers are those of jets in GeV beyond doubt, looked at in bulk, as many jets as fit into a cache."""
+    if not len(constituents.columns["px"]):
         return False
+    blocks = (constituents.block(i, min(i + _BLOCK, len(constituents))) for i in range(0, len(constituents), _BLOCK))
     with np.errstate(over="ignore", invalid="ignore"):
-        return bool(
-            all(np.isfinite(values.sum()) for values in (*flat.values(), *jets.values()))
-            and _physical(*(flat[name] for name in ("px", "py", "pz", "energy")))
-            and _known_types([flat[name] for name in PARTICLE_TYPES])
-            and (np.abs(flat["charge"]) <= _LARGEST_CHARGE).all()
-            and (np.rint(flat["charge"]) == flat["charge"]).all()
-            and _in_gev(constituents)
-        )
+        return _plausible(constituents.jets) and all(map(_sound_block, blocks))
 
 
-def _physical(px: npt.NDArray[Any], py: npt.NDArray[Any], pz: npt.NDArray[Any], energy: npt.NDArray[Any]) -> bool:
-    """Whether momenta are transverse enough, and energies neither below them by a thousandth nor in another unit."""
-    transverse = px * px + py * py
-    squared = transverse + pz * pz
-    return bool(
-        (transverse > 0).all()
-        and (energy > 0).all()
-        and (pz * pz <= _STEEPEST**2 * transverse).all()
-        and (energy * energy >= _LEAST_ENERGY**2 * squared).all()
-        and energy.sum() <= _FAR * np.abs(px).sum() + _FAR * np.abs(py).sum() + _FAR * np.abs(pz).sum()
-    )
-
-
-def _in_gev(constituents: Constituents) -> bool:
-    """Whether jets are as hard as jets can be, and as their constituents together."""
-    stated, offsets = constituents.jets["pt"], constituents.offsets
-    filled = constituents.counts > 0
-    sums = [np.add.reduceat(constituents[name], offsets[:-1][filled], dtype=np.float64) for name in ("px", "py")]
-    ratio = np.hypot(*sums) / stated[filled]
+def _plausible(jets: Mapping[str, npt.NDArray[Any]]) -> bool:
+    """Whether jets are as hard as jets can be."""
     lowest, _ = JETS.plausible
     return bool(
-        (constituents.jets["energy"] > 0).all()
-        and (stated > 0).all()
-        and lowest <= np.median(stated)
-        and stated.max() <= _HARDEST
-        and (ratio < _FAR).all()
-        and (ratio > 1 / _FAR).all()
+        all(np.isfinite(values.sum()) for values in jets.values())
+        and (jets["energy"] > 0).all()
+        and (jets["pt"] > 0).all()
+        and lowest <= np.median(jets["pt"])
+        and jets["pt"].max() <= _HARDEST
     )
+
+
+def _sound_block(block: Constituents) -> bool:
+    """Whether constituents can be those of their jets, in number and in momentum."""
+    flat, charge = block.columns, block["charge"]
+    return bool(
+        all(np.isfinite(values.sum()) for values in flat.values())
+        and _physical(flat["px"], flat["py"], flat["energy"])
+        and _known_types([flat[name] for name in PARTICLE_TYPES])
+        and (np.abs(charge) <= _LARGEST_CHARGE).all()
+        and (np.rint(charge) == charge).all()
+        and _as_stated(block)
+    )
+
+
+def _physical(px: npt.NDArray[Any], py: npt.NDArray[Any], energy: npt.NDArray[Any]) -> bool:
+    """Whether momenta are transverse, and energies not below them by a thousandth."""
+    transverse = px * px + py * py
+    return bool((transverse > 0).all() and (energy > 0).all() and (energy * energy >= _LEAST * transverse).all())
+
+
+def _as_stated(block: Constituents) -> bool:
+    """Whether transverse momenta and energies add up to those of the jets, within a factor."""
+    filled = block.counts > 0
+    px, py, energy = (
+        np.add.reduceat(block[name], block.offsets[:-1][filled], dtype=np.float64) for name in ("px", "py", "energy")
+    )
+    ratios = np.hypot(px, py) / block.jets["pt"][filled], energy / block.jets["energy"][filled]
+    return all(bool((ratio < _FAR).all() and (ratio > 1 / _FAR).all()) for ratio in ratios)
 
 
 def _known_types(flags: list[npt.NDArray[Any]]) -> bool:
