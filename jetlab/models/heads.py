@@ -140,5 +140,5 @@ def _layers(width: int, classes: int, hidden: tuple[int, ...], dropout: float) -
     return nn.Sequential(*between, nn.Linear((width, *hidden)[-1], classes))
 
 
-HEADS = {"mean": ClassifierHead, "summation": SummationHead, "class-attention": ClassAttentionHead}
+HEADS = {"mlp": ClassifierHead, "summation": SummationHead, "class-attention": ClassAttentionHead}
 """Heads of taggers by name; all are made with (width, classes, hidden=..., dropout=...)."""
