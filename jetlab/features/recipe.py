@@ -22,6 +22,12 @@ BLOCK = 1024
 
 LARGEST_TANH = float(np.nextafter(np.float32(1), np.float32(0)))
 
+LARGEST_MEDIAN_PT = 2000.0
+"""No collider makes jets whose median constituent has more GeV than this."""
+
+SOFT = 1e-5
+"""What ``signed_log`` adds to the size of a value, as the tokenizers of arXiv:2512.04149 do."""
+
 
 @dataclass(frozen=True)
 class Feature:
@@ -32,23 +38,27 @@ class Feature:
     field : str
         A quantity of `jetlab.features.Constituents`.
     subtract, multiply : float
-    function : {"identity", "log", "tanh"}
-        The function f.
+    function : {"identity", "log", "exp", "tanh", "signed_log"}
+        The function f; ``signed_log`` is ``sign(v) log(1 + |v|)``, for quantities of both signs.
     clip : (float, float), optional
         Smallest and largest input. Values beyond are lost: the inverse gives the limit.
+    above, below : float, optional
+        Constituents whose value is not above, or not below, are left out with all their inputs.
     """
 
     field: str
     subtract: float = 0.0
     multiply: float = 1.0
-    function: Literal["identity", "log", "tanh"] = "identity"
+    function: Literal["identity", "log", "exp", "tanh", "signed_log"] = "identity"
     clip: tuple[float, float] | None = None
+    above: float | None = None
+    below: float | None = None
 
     def forward(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Physical values to inputs, any shape."""
         if self.function != "identity":
-            with np.errstate(divide="ignore", invalid="ignore"):
-                values = np.log(values) if self.function == "log" else np.tanh(values)
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                values = _FUNCTIONS[self.function](values)
         if self.subtract:
             values = values - self.subtract
         if self.multiply != 1:
@@ -60,9 +70,33 @@ class Feature:
     def inverse(self, inputs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Inputs back to physical values, any shape; a tanh that has reached 1 gives the largest value below."""
         values = np.asarray(inputs, dtype=np.float64) / self.multiply + self.subtract
-        if self.function == "tanh":
-            return np.arctanh(np.clip(values, -LARGEST_TANH, LARGEST_TANH))
-        return np.exp(values) if self.function == "log" else values
+        return values if self.function == "identity" else _INVERSES[self.function](values)
+
+    def keeps(self, values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        """Where physical values are within `above` and `below`, both excluded, any shape."""
+        keep = np.ones(values.shape, dtype=bool)
+        if self.above is not None:
+            keep &= values > self.above
+        if self.below is not None:
+            keep &= values < self.below
+        return keep
+
+
+def _signed_log(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.sign(values) * np.log1p(np.abs(values) + SOFT)
+
+
+def _signed_exp(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.sign(values) * (np.expm1(np.abs(values)) - SOFT)
+
+
+_FUNCTIONS = {"log": np.log, "exp": np.exp, "tanh": np.tanh, "signed_log": _signed_log}
+_INVERSES = {
+    "log": np.exp,
+    "exp": np.log,
+    "tanh": lambda values: np.arctanh(np.clip(values, -LARGEST_TANH, LARGEST_TANH)),
+    "signed_log": _signed_exp,
+}
 
 
 @dataclass(frozen=True)
@@ -172,15 +206,20 @@ class Recipe:
         return self._inputs(self._near(Constituents(offsets, columns, jets)))
 
     def _near(self, constituents: Constituents) -> Constituents:
-        """Without the constituents that are too far from the axis."""
-        if self.max_distance is None:
+        """Without the constituents that are too far from the axis, or that an input leaves out."""
+        self._check_known(constituents.block(0, 0))
+        limited = [f for f in self.features if f.above is not None or f.below is not None]
+        if self.max_distance is None and not limited:
             return constituents
-        far = self.max_distance
-        near = (np.abs(constituents["deta"]) < far) & (np.abs(constituents["dphi"]) < far) & (constituents["pt"] > 0)
-        return constituents.where(near)
+        keep = constituents["pt"] > 0
+        if self.max_distance is not None:
+            keep &= np.abs(constituents["deta"]) < self.max_distance
+            keep &= np.abs(constituents["dphi"]) < self.max_distance
+        for feature in limited:
+            keep &= feature.keeps(constituents[feature.field])
+        return constituents.where(keep)
 
     def _inputs(self, constituents: Constituents) -> FlatFeatures:
-        self._check_known(constituents.block(0, 0))
         kept = np.minimum(constituents.counts, self.max_particles)
         offsets = np.concatenate([[0], np.cumsum(kept)]).astype(np.int64)
         x = np.empty((int(offsets[-1]), self.width), np.float32)
@@ -290,6 +329,12 @@ def _check_gev(jets: Jets) -> None:
         msg = (
             f"the median constituent pT is {median:.3g}, expected GeV: this looks like pT relative to the jet. "
             "Multiply it by the jet pT in GeV"
+        )
+        raise UnitsError(msg)
+    if median > LARGEST_MEDIAN_PT:
+        msg = (
+            f"the median constituent pT is {median:.4g}, expected GeV: this looks like MeV. Divide momenta, "
+            "energies and masses by 1000"
         )
         raise UnitsError(msg)
 
