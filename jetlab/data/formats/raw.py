@@ -55,7 +55,7 @@ def read_jetclass(table: Table) -> RawJets | None:
 
 
 def _sound(constituents: Constituents) -> bool:
-    """Whether all numbers are those of jets in GeV beyond doubt, looked at in bulk, as many jets as fit into a cache."""
+    """Whether all numbers are those of jets in GeV beyond doubt, looked at in bulk, cache by cache."""
     if not len(constituents.columns["px"]):
         return False
     blocks = (constituents.block(i, min(i + _BLOCK, len(constituents))) for i in range(0, len(constituents), _BLOCK))
