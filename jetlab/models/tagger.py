@@ -10,7 +10,10 @@ from torch import Tensor, nn
 
 from jetlab.batches import Batch, ParticleSet
 from jetlab.features import Recipe
+from jetlab.models.deepsets import DeepSets, DeepSetsConfig
+from jetlab.models.encoding import EncodedBatch
 from jetlab.models.heads import HEADS
+from jetlab.models.particle_transformer import ParticleTransformer, ParticleTransformerConfig
 from jetlab.models.particlenet import ParticleNet, ParticleNetConfig
 from jetlab.models.sequences import SequenceBackbone, SequenceConfig
 from jetlab.vocabulary import CLASSES
@@ -42,6 +45,8 @@ class BackboneConfig(Protocol):
 
 BACKBONES: dict[str, tuple[Any, Any]] = {
     "particlenet": (ParticleNetConfig, ParticleNet),
+    "deepsets": (DeepSetsConfig, DeepSets),
+    "transformer": (ParticleTransformerConfig, ParticleTransformer),
     "sequence": (SequenceConfig, SequenceBackbone),
 }
 """Configuration and class of each backbone that a tagger can stand on."""
@@ -68,7 +73,7 @@ class TaggerConfig:
     hidden: tuple[int, ...] = (256,)
     dropout: float = 0.1
     classes: tuple[str, ...] = CLASSES
-    head: str = "mean"
+    head: str = "mlp"
 
     @property
     def backbone_name(self) -> str:
@@ -88,7 +93,7 @@ class TaggerConfig:
             tuple(entries["hidden"]),
             entries["dropout"],
             tuple(entries["classes"]),
-            entries.get("head", "mean"),
+            entries.get("head", "mlp"),
         )
 
 
@@ -115,7 +120,7 @@ class Tagger(nn.Module):
         backbone: nn.Module,
         classes: tuple[str, ...],
         *,
-        head: str = "mean",
+        head: str = "mlp",
         hidden: tuple[int, ...] = (256,),
         dropout: float = 0.1,
     ) -> Tagger:
@@ -141,8 +146,8 @@ class Tagger(nn.Module):
         return ParticleSet(jets, self.recipe)
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits, shape ``(B, classes)``."""
-        return self.head(self.backbone.encode(batch))
+        """Logits, shape ``(B, classes)``, of jets, token sequences or encodings that the backbone made before."""
+        return self.head(batch.encoding if isinstance(batch, EncodedBatch) else self.backbone.encode(batch))
 
     @staticmethod
     def from_config(config: Mapping[str, Any]) -> Tagger:
