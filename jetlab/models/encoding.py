@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from torch import Tensor
 
-__all__ = ["Encoding"]
+from jetlab.batches import Batch
+
+__all__ = ["EncodedBatch", "Encoding"]
 
 
 class Encoding(NamedTuple):
@@ -16,3 +18,18 @@ class Encoding(NamedTuple):
     particles: Tensor
     jet: Tensor
     mask: Tensor
+
+
+@dataclass(frozen=True)
+class EncodedBatch(Batch):
+    """An `Encoding` that was made before, with the labels ``(B,)`` of the jets: what a head alone learns from."""
+
+    particles: Tensor
+    jet: Tensor
+    mask: Tensor
+    label: Tensor | None = None
+
+    @property
+    def encoding(self) -> Encoding:
+        """What the backbone made of the jets."""
+        return Encoding(self.particles, self.jet, self.mask)
