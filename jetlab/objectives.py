@@ -12,15 +12,27 @@ from torch import Tensor, nn
 from jetlab.batches import ParticleBatch
 from jetlab.errors import InvalidJetsError
 from jetlab.features import Recipe
+from jetlab.models.alpha import OmniJetAlpha
 from jetlab.models.omnijet import TokenGenerator
 from jetlab.models.prompts import PromptModel
 from jetlab.models.tagger import Tagger
 from jetlab.models.tokenizers import Tokenizer
 from jetlab.models.tokens import NO_TARGET, Prompt, TokenBatch
 
-__all__ = ["Loss", "classification", "next_token", "prompt_likelihood", "reconstruction"]
+__all__ = [
+    "Loss",
+    "classification",
+    "masked_particles",
+    "next_token",
+    "next_token_and_masked",
+    "prompt_likelihood",
+    "reconstruction",
+]
 
 Loss = tuple[Tensor, dict[str, Tensor]]
+
+HIDDEN = 0.4
+"""Share of the constituents that masked-particle training hides."""
 
 
 def reconstruction(model: nn.Module, batch: ParticleBatch, generator: torch.Generator | None = None) -> Loss:
@@ -53,12 +65,39 @@ def reconstruction(model: nn.Module, batch: ParticleBatch, generator: torch.Gene
 
 def next_token(model: nn.Module, batch: TokenBatch, generator: torch.Generator | None = None) -> Loss:  # noqa: ARG001
     """Cross-entropy of the next id at real positions, the stop included; logits exist only there."""
-    if not isinstance(model, TokenGenerator):
-        msg = f"next_token trains a TokenGenerator, found {type(model).__name__}"
+    if not isinstance(model, TokenGenerator | OmniJetAlpha):
+        msg = f"next_token trains a TokenGenerator or an OmniJetAlpha, found {type(model).__name__}"
         raise TypeError(msg)
     targets = batch.targets[batch.targets != NO_TARGET]
     loss = F.cross_entropy(model(batch).float(), targets)
     return loss, {"loss": loss.detach(), "weight": torch.tensor(len(targets))}
+
+
+def masked_particles(model: nn.Module, batch: TokenBatch, generator: torch.Generator | None = None) -> Loss:
+    """Cross-entropy of the codes of hidden constituents, each seen from all that are shown (arXiv:2401.13537).
+
+    Of the constituents 40 % are hidden, drawn anew for every batch.
+    """
+    if not (isinstance(model, OmniJetAlpha) and model.config.gpt.masked):
+        what = " without a head for hidden constituents" if isinstance(model, OmniJetAlpha) else ""
+        msg = f"masked_particles trains an OmniJetAlpha whose GPT is made for it, found {type(model).__name__}{what}"
+        raise TypeError(msg)
+    real = batch.constituents
+    hidden = real & (torch.rand(real.shape, generator=generator, device=real.device) < HIDDEN)
+    if not hidden.any():
+        hidden[:, 1] = real[:, 1]
+    targets = batch.ids[hidden]
+    loss = F.cross_entropy(model.guess(batch, hidden).float(), targets)
+    return loss, {"loss": loss.detach(), "weight": torch.tensor(len(targets))}
+
+
+def next_token_and_masked(model: nn.Module, batch: TokenBatch, generator: torch.Generator | None = None) -> Loss:
+    """Sum of `next_token` and `masked_particles`: one backbone for generation and tagging (arXiv:2512.04149)."""
+    causal, terms = next_token(model, batch)
+    masked, _ = masked_particles(model, batch, generator)
+    loss = causal + masked
+    parts = {"next_token": causal.detach(), "masked": masked.detach()}
+    return loss, {"loss": loss.detach(), **parts, "weight": terms["weight"]}
 
 
 def prompt_likelihood(model: nn.Module, batch: Prompt, generator: torch.Generator | None = None) -> Loss:  # noqa: ARG001
