@@ -91,15 +91,27 @@ class Choice:
         if self.top_k is not None and self.top_k < logits.shape[-1]:
             lowest = logits.topk(self.top_k, dim=-1).values[:, -1:]
             logits = logits.masked_fill(logits < lowest, -torch.inf)
-        probabilities = (logits if self.temperature == 1 else logits / self.temperature).softmax(-1)
+        if self.temperature != 1:
+            logits = logits / self.temperature
         if self.top_p is not None and self.top_p < 1:
-            probabilities = _nucleus(probabilities, self.top_p)
-        waits = torch.empty_like(probabilities).exponential_(generator=generator)
-        return (probabilities / waits).argmax(-1)  # the same draws as torch.multinomial, without its checks
+            logits = _nucleus(logits, self.top_p)
+        return (logits - _waits(logits, generator).log_()).argmax(-1)  # who has waited least at rates exp(logits)
 
 
-def _nucleus(probabilities: Tensor, share: float) -> Tensor:
+def _waits(like: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Exponentially distributed numbers of this shape.
+
+    On CPU they are the numbers of ``exponential_``, and so the draws are those of `torch.multinomial`, in a third of the
+    time: only the uniform numbers behind them are made one by one.
+    """
+    if like.device.type != "cpu":
+        return torch.empty_like(like).exponential_(generator=generator)
+    u = torch.empty(like.shape, dtype=torch.float64).uniform_(generator=generator)
+    return u.neg_().add_(1).log_().neg_().to(like.dtype)
+
+
+def _nucleus(logits: Tensor, share: float) -> Tensor:
     """Without the tail beyond the most probable tokens that together have this share; at least one stays."""
-    falling, order = probabilities.sort(-1, descending=True)
+    falling, order = logits.softmax(-1).sort(-1, descending=True)
     beyond = falling.cumsum(-1) - falling >= share
-    return probabilities.masked_fill(torch.zeros_like(beyond).scatter(-1, order, beyond), 0)
+    return logits.masked_fill(torch.zeros_like(beyond).scatter(-1, order, beyond), -torch.inf)
