@@ -101,8 +101,8 @@ class Choice:
 def _waits(like: Tensor, generator: torch.Generator | None) -> Tensor:
     """Exponentially distributed numbers of this shape.
 
-    On CPU they are the numbers of ``exponential_``, and so the draws are those of `torch.multinomial`, in a third of the
-    time: only the uniform numbers behind them are made one by one.
+    On CPU they are the numbers of ``exponential_``, and so the draws are those of `torch.multinomial`, in half
+    of the time: only the uniform numbers behind them are made one by one.
     """
     if like.device.type != "cpu":
         return torch.empty_like(like).exponential_(generator=generator)
