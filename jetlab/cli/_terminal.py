@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-__all__ = ["Report", "announce", "facts", "fail", "markdown", "next_command", "progress", "table", "wrote"]
+__all__ = ["Report", "announce", "facts", "fail", "markdown", "next_command", "note", "progress", "table", "wrote"]
 
 PIPE_WIDTH = 100
 """Columns of tables that are not shown in a terminal."""
@@ -42,6 +42,11 @@ def wrote(path: Path) -> None:
     files = [path] if path.is_file() else [f for f in path.rglob("*") if f.is_file()]
     size = sum(f.stat().st_size for f in files)
     _console().print(f"Wrote {path} ({_size(size)})", markup=False)
+
+
+def note(text: str) -> None:
+    """One line of plain text."""
+    _console().print(text, markup=False)
 
 
 def next_command(command: str) -> None:

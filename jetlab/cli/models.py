@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import shlex
 import sys
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jetlab.cli._options import Seed
-from jetlab.cli._terminal import announce, facts, markdown, next_command, progress, table, wrote
+from jetlab.cli._terminal import announce, facts, fail, markdown, next_command, note, progress, table, wrote
+from jetlab.errors import JetLabError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="List the trained models, show the card of one, or measure how good it is.", no_args_is_help=True
+    help="List the trained models, show the card of one, measure how good it is, or verify an official checkpoint.",
+    no_args_is_help=True,
 )
 
 
@@ -73,3 +79,53 @@ def measure(
     if write:
         wrote(write_section(name, "Quality", text))
     next_command(f"jetlab models show {name}")
+
+
+@app.command("verify")
+def verify(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Folders with a checkpoint, io.npz (what the original computes) and meta.json (what it is)."
+        ),
+    ],
+) -> None:
+    """Load official checkpoints and compare what they compute with what the original computed.
+
+    Ends with status 1 if anything differs by more than its tolerance, or if there was nothing to compare.
+    """
+    from jetlab.zoo.verify import verify as verified
+
+    failed = []
+    for folder in folders:
+        announce(f"Verifying {folder}")
+        try:
+            passed = _show_verified(verified(folder))
+        except JetLabError as error:
+            fail(str(error))
+            passed = False
+        failed += [] if passed else [str(folder)]
+    if failed:
+        fail(f"{len(failed)} of {len(folders)} folders do not pass: {', '.join(failed)}")
+        raise typer.Exit(1)
+    announce(f"{'All folders pass' if len(folders) > 1 else 'The folder passes'}: {len(folders)}")
+
+
+def _show_verified(found: pd.DataFrame) -> bool:
+    """Show the comparison of a folder; whether it passes."""
+    done = found[found["status"].isin(["pass", "fail"])]
+    numbers = ("difference", "relative", "tolerance")
+    rows = [
+        (str(name), row["shape"], *(f"{row[number]:.1e}" for number in numbers), row["status"])
+        for name, row in done.iterrows()
+    ]
+    table("Stored arrays", ("Array", "Shape", "Largest difference", "Relative", "Tolerance", "Verdict"), rows)
+    left = found[found["status"].isin(["not compared", "input"])]
+    for (status, why), part in left.groupby(["status", "note"], sort=False):
+        note(f"{'Input' if status == 'input' else 'Not compared'}, {why}: {', '.join(map(str, part.index))}")
+    bad = [f"{name} ({row['note'] or 'differs'})" for name, row in done.iterrows() if row["status"] == "fail"]
+    if bad:
+        fail(f"these arrays are not reproduced: {', '.join(bad)}")
+    if done.empty:
+        fail("there is nothing to compare: no stored array is one that jetlab computes")
+    return not bad and not done.empty

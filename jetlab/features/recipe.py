@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -90,8 +90,13 @@ def _signed_exp(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.sign(values) * (np.expm1(np.abs(values)) - SOFT)
 
 
-_FUNCTIONS = {"log": np.log, "exp": np.exp, "tanh": np.tanh, "signed_log": _signed_log}
-_INVERSES = {
+_FUNCTIONS: dict[str, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
+    "log": np.log,
+    "exp": np.exp,
+    "tanh": np.tanh,
+    "signed_log": _signed_log,
+}
+_INVERSES: dict[str, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
     "log": np.exp,
     "exp": np.log,
     "tanh": lambda values: np.arctanh(np.clip(values, -LARGEST_TANH, LARGEST_TANH)),

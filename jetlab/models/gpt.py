@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from jetlab.batches import ParticleBatch
+from jetlab.errors import InvalidJetsError
 from jetlab.models.blocks import Cache, Rotation, TransformerBlock
 from jetlab.models.encoding import Encoding
 from jetlab.models.tokens import SequenceBatch, Vocabulary
@@ -213,12 +214,15 @@ class GPT(nn.Module):
         ------
         TypeError
             If the batch is of the other kind.
+        InvalidJetsError
+            If sequences do not begin with start, as bare codes do not.
         """
         wanted = ParticleBatch if self.config.features else SequenceBatch
         if not isinstance(batch, wanted):
             msg = f"this GPT reads a {wanted.__name__}, found a {type(batch).__name__}"
             raise TypeError(msg)
         if isinstance(batch, SequenceBatch):
+            _check_start(batch, self.config.vocabulary)
             h = self(batch.ids, mask=batch.mask, causal=causal)
         else:
             ids = torch.zeros_like(batch.mask, dtype=torch.int64)  # any code: the inputs are read in its place
@@ -245,6 +249,17 @@ class GPT(nn.Module):
         else:
             h = self.embed(ids)
         return h if hidden is None else torch.where(hidden[..., None], self.hidden.to(h.dtype), h)
+
+
+def _check_start(batch: SequenceBatch, vocabulary: Vocabulary) -> None:
+    first = batch.ids[:, 0]
+    if (first != vocabulary.start).any():
+        msg = (
+            f"{int((first != vocabulary.start).sum())} of {len(first)} sequences do not begin with the start id "
+            f"{vocabulary.start}. Bare codes, or ids of another numbering, are no sequences: make them from codes with "
+            "SequenceSet(TokenSequences(...))"
+        )
+        raise InvalidJetsError(msg)
 
 
 def _initialise(module: nn.Module) -> None:

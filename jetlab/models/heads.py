@@ -77,7 +77,7 @@ class ClassAttentionHead(nn.Module):
         Of the encoding.
     classes : int
     hidden : tuple of int
-        Widths of the layers between the last token and the logits, each with ReLU and dropout.
+        Widths of the layers between the last token and the logits, each with SiLU and dropout.
     dropout : float
     heads, depth : int
         Attention heads, and how many times the token attends.
@@ -96,7 +96,7 @@ class ClassAttentionHead(nn.Module):
         super().__init__()
         self.token = nn.Parameter(torch.randn(width))
         self.blocks = nn.ModuleList(_TokenAttention(width, heads) for _ in range(depth))
-        self.layers = _layers(width, classes, hidden, dropout)
+        self.layers = _layers(width, classes, hidden, dropout, activation=nn.SiLU)
 
     def tokens(self, encoding: Encoding) -> Tensor:
         """Token after each block, shape ``(B, depth, D)``."""
@@ -135,8 +135,11 @@ class _TokenAttention(nn.Module):
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
-def _layers(width: int, classes: int, hidden: tuple[int, ...], dropout: float) -> nn.Sequential:
-    between = [nn.Sequential(nn.Linear(a, b), nn.ReLU(), nn.Dropout(dropout)) for a, b in pairwise((width, *hidden))]
+def _layers(
+    width: int, classes: int, hidden: tuple[int, ...], dropout: float, *, activation: type[nn.Module] = nn.ReLU
+) -> nn.Sequential:
+    steps = pairwise((width, *hidden))
+    between = [nn.Sequential(nn.Linear(a, b), activation(), nn.Dropout(dropout)) for a, b in steps]
     return nn.Sequential(*between, nn.Linear((width, *hidden)[-1], classes))
 
 

@@ -98,9 +98,16 @@ class TokenSequences:
 
     def __post_init__(self) -> None:
         if self.codes.size and not (self.codes.min() >= 0 and self.codes.max() < self.codebook_size):
+            hint = {
+                self.codebook_size: ". If they are shifted by one, subtract 1",
+                self.codebook_size
+                + 1: ". If they are ids of OmniJet-alpha (0 start, codes from 1, stop last), convert "
+                "them with jetlab.zoo.importers.omnijet.ids.tokens_of_ids",
+            }
             msg = (
                 f"codes run from {self.codes.min()} to {self.codes.max()}, expected 0 to {self.codebook_size - 1}: "
                 "give codes, without start, stop or padding ids and without a shift"
+                f"{hint.get(int(self.codes.max()), '')}"
             )
             raise InvalidJetsError(msg)
 

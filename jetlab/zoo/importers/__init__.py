@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jetlab.errors import CheckpointError
-from jetlab.zoo.importers import particlenet
-from jetlab.zoo.importers.checkpoint import fill, read_state
+from jetlab.zoo.importers import omnijet, particlenet
+from jetlab.zoo.importers.checkpoint import fill, read_checkpoint
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import nn
 
-__all__ = ["fill", "import_checkpoint", "read_state"]
+__all__ = ["fill", "import_checkpoint", "read_checkpoint"]
 
-LAYOUTS = (particlenet,)
+LAYOUTS = (particlenet, omnijet)
 
 
 def import_checkpoint(path: str | Path) -> nn.Module:
@@ -31,10 +31,16 @@ def import_checkpoint(path: str | Path) -> nn.Module:
     CheckpointError
         If the file is damaged, could run a program, or is of no known layout.
     """
-    state = read_state(path)
+    checkpoint = read_checkpoint(path)
     for layout in LAYOUTS:
-        if layout.matches(state):
-            return layout.load(state, path)
-    names = ", ".join(list(state)[:5]) or "none"
-    msg = f"the weights in {path} are of no layout that jetlab knows; tensors: {names}. Known: ParticleNet of JetClass"
+        if layout.matches(checkpoint.state):
+            return layout.load(checkpoint)
+    if checkpoint.path.with_name("config.json").is_file():
+        msg = f"{path} is a file, not a folder: give the folder of the model, {checkpoint.path.parent}"
+        raise CheckpointError(msg)
+    names = ", ".join(list(checkpoint.state)[:5]) or "none"
+    msg = (
+        f"the weights in {path} are of no layout that jetlab knows; tensors: {names}. Known: ParticleNet of JetClass, "
+        "OmniJet-alpha"
+    )
     raise CheckpointError(msg)

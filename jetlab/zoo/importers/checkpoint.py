@@ -1,106 +1,297 @@
-"""Reading foreign PyTorch files as plain tensors, and filling a model with them; nothing inside is ever executed."""
+"""Official files as named tensors with what is saved beside them, and filling a model with the tensors."""
 
 from __future__ import annotations
 
+import itertools
+import math
+import os
 import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jetlab.errors import CheckpointError
 from jetlab.zoo.folder import joined
+from jetlab.zoo.importers.inert import Described, StoredTensor, read_instructions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    import torch
     from torch import Tensor, nn
 
-__all__ = ["fill", "read_state"]
+__all__ = ["Checkpoint", "fill", "fitted", "plain", "read_checkpoint"]
+
+MAX_INSTRUCTIONS = 8_000_000
+"""Bytes of instructions that are read: a model of a thousand tensors with its optimizer takes less than a million."""
+
+MAX_DEPTH, MAX_ENTRIES = 40, 10_000
+"""How deep settings may be nested, and how many entries they may have."""
+
+_DTYPES = {
+    "torch.DoubleStorage": "float64",
+    "torch.FloatStorage": "float32",
+    "torch.HalfStorage": "float16",
+    "torch.BFloat16Storage": "bfloat16",
+    "torch.LongStorage": "int64",
+    "torch.IntStorage": "int32",
+    "torch.ShortStorage": "int16",
+    "torch.CharStorage": "int8",
+    "torch.ByteStorage": "uint8",
+    "torch.BoolStorage": "bool",
+}
 
 
-def read_state(path: str | Path) -> dict[str, Tensor]:
-    """Read the tensors of a file that ``torch.save`` wrote of a state dictionary.
+@dataclass(frozen=True)
+class Checkpoint:
+    """What an official file holds.
 
-    The reader knows tensors and plain containers; a file that asks for anything else is refused before it gets it.
+    Parameters
+    ----------
+    path : Path
+        The file.
+    state : dict of str to Tensor
+        The weights by their names.
+    beside : dict
+        What a training framework such as Lightning saved beside the weights, as plain containers and descriptions;
+        empty for a file of weights alone.
+    """
+
+    path: Path
+    state: dict[str, Tensor]
+    beside: dict[str, Any] = field(default_factory=dict)
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a file that ``torch.save`` wrote of a state dictionary, or of a dictionary that has one as ``state_dict``.
+
+    Nothing that the file names is imported or called, see `jetlab.zoo.importers.inert`.
 
     Parameters
     ----------
     path : str or Path
-        A file in the zip format of PyTorch since 1.6.
+        A file in the zip format of PyTorch since 1.6, or a ``.safetensors`` file.
 
     Raises
     ------
     CheckpointError
-        If the file is damaged, of another format, packed, or holds anything but named tensors.
+        If the file is damaged, of another format, packed, or holds no named tensors.
     """
-    import torch
-
-    _check_archive(Path(path))
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged or hostile file can raise anything
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        msg = (
-            f"{path} cannot be read as a file of weights ({reason[:160]}). It is damaged, or holds more than tensors, "
-            "which is not loaded because it could run a program"
-        )
-        raise CheckpointError(msg) from error
-    if not isinstance(state, dict):
-        msg = f"{path} holds a {type(state).__name__}, expected a dictionary of named tensors"
-        raise CheckpointError(msg)
-    plain = (torch.Tensor, torch.nn.Parameter)
-    others = {str(k): type(v).__name__ for k, v in state.items() if type(v) not in plain or not isinstance(k, str)}
-    if others:
-        msg = f"{path} holds more than named tensors: {joined(others)}"
-        raise CheckpointError(msg)
-    return {name: values.detach() for name, values in state.items()}
-
-
-def _check_archive(path: Path) -> None:
-    """Refuse what is no zip archive, and entries that would grow when read."""
+    path = Path(path)
+    if path.suffix == ".safetensors":
+        return Checkpoint(path, _read_safetensors(path))
     try:
         with zipfile.ZipFile(path) as archive:
-            packed = {e.filename: "packed" for e in archive.infolist() if e.compress_type != zipfile.ZIP_STORED}
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+            _check_archive(archive, path)
+            root = _root(archive)
+            content = read_instructions(archive.read(f"{root}/data.pkl"))
+            is_training = isinstance(content, dict) and isinstance(content.get("state_dict"), dict)
+            stored = _named(content["state_dict"] if is_training else content)
+            state = _load(archive, root, stored)
+    except CheckpointError as error:
+        msg = f"{path}: {error}"
+        raise CheckpointError(msg) from error
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, EOFError) as error:
         msg = (
             f"{path} is a file, not a folder, but no file of weights in the format of torch.save ({error}). Is it cut "
             "short? Give a file as published, or the folder that save_pretrained wrote"
         )
         raise CheckpointError(msg) from error
+    beside = {name: values for name, values in content.items() if name != "state_dict"} if is_training else {}
+    return Checkpoint(path, state, beside)
+
+
+def plain(value: Any) -> Any:
+    """Settings without what describes objects: an OmegaConf container becomes its content, another object its kind.
+
+    Parameters
+    ----------
+    value : object
+        From `Checkpoint.beside`.
+
+    Raises
+    ------
+    CheckpointError
+        If they are deeper or longer than any settings are: a few bytes can describe a list of lists without end.
+    """
+    return _plain(value, MAX_DEPTH, itertools.count())
+
+
+def _plain(value: Any, depth: int, seen: Iterator[int]) -> Any:
+    if depth == 0 or next(seen) > MAX_ENTRIES:
+        msg = f"settings are nested more than {MAX_DEPTH} deep or have more than {MAX_ENTRIES} entries"
+        raise CheckpointError(msg)
+    if isinstance(value, Described):
+        state = value.state if isinstance(value.state, dict) else {}
+        content = state.get("_content", state.get("_val"))
+        return _plain(content, depth - 1, seen) if value.kind.startswith("omegaconf.") else value.kind
+    if isinstance(value, dict):
+        return {str(name): _plain(entry, depth - 1, seen) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry, depth - 1, seen) for entry in value]
+    return value if isinstance(value, str | int | float | bool) or value is None else type(value).__name__
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        msg = f"{path} cannot be read as a file of weights ({error})"
+        raise CheckpointError(msg) from error
+
+
+def _check_archive(archive: zipfile.ZipFile, path: Path) -> None:
+    """Refuse entries that would grow when read, and those that share their bytes or their names."""
+    entries = archive.infolist()
+    packed = {e.filename: "packed" for e in entries if e.compress_type != zipfile.ZIP_STORED}
     if packed:
-        msg = f"{path} has packed entries, which torch.save does not write: {joined(packed)}"
+        msg = f"the archive has packed entries, which torch.save does not write: {joined(packed)}"
+        raise CheckpointError(msg)
+    if len({e.filename for e in entries}) < len(entries):
+        msg = "the archive has several entries of the same name"
+        raise CheckpointError(msg)
+    if sum(e.file_size for e in entries) > os.path.getsize(path):
+        msg = "the entries of the archive say that they are larger than the file. Is it damaged?"
         raise CheckpointError(msg)
 
 
-def fill(model: nn.Module, state: Mapping[str, Tensor], *, names: Mapping[str, str], path: str | Path) -> None:
-    """Fill a model with foreign tensors, all of them or none.
+def _root(archive: zipfile.ZipFile) -> str:
+    """Folder within the archive."""
+    found = [e for e in archive.infolist() if e.filename.endswith("/data.pkl")]
+    if len(found) != 1:
+        msg = f"the archive has {len(found)} entries data.pkl, expected 1: it was not written by torch.save"
+        raise CheckpointError(msg)
+    if found[0].file_size > MAX_INSTRUCTIONS:
+        msg = f"its instructions take {found[0].file_size:,} bytes, more than {MAX_INSTRUCTIONS:,}"
+        raise CheckpointError(msg)
+    root = found[0].filename.removesuffix("/data.pkl")
+    order = archive.read(f"{root}/byteorder") if f"{root}/byteorder" in archive.namelist() else b"little"
+    if order != b"little":
+        msg = f"its numbers are in {order[:20]!r} byte order, expected little"
+        raise CheckpointError(msg)
+    return root
+
+
+def _named(content: Any) -> dict[str, StoredTensor]:
+    """The tensors of a state dictionary, which must hold nothing else."""
+    if not isinstance(content, dict):
+        kind = content.kind if isinstance(content, Described) else type(content).__name__
+        msg = f"it holds a {kind}, expected a dictionary of named tensors"
+        raise CheckpointError(msg)
+    others = {
+        str(name)[:80]: values.kind if isinstance(values, Described) else type(values).__name__
+        for name, values in content.items()
+        if not isinstance(values, StoredTensor) or not isinstance(name, str)
+    }
+    if any(isinstance(values, Described) for values in content.values()):
+        msg = f"it holds more than tensors, which is not loaded because it could run a program: {joined(others)}"
+        raise CheckpointError(msg)
+    if others:
+        msg = f"it holds more than named tensors: {joined(others)}"
+        raise CheckpointError(msg)
+    return content
+
+
+def _load(archive: zipfile.ZipFile, root: str, stored: Mapping[str, StoredTensor]) -> dict[str, Tensor]:
+    storages: dict[str, Tensor] = {}
+    for tensor in stored.values():
+        key = tensor.storage.key
+        if key not in storages:
+            storages[key] = _numbers(archive, root, tensor)
+    faults = {name: fault for name, t in stored.items() if (fault := _outside(t, storages[t.storage.key]))}
+    if faults:
+        msg = f"tensors reach beyond the numbers of the file: {joined(faults)}"
+        raise CheckpointError(msg)
+    return {name: storages[t.storage.key].as_strided(t.shape, t.stride, t.offset) for name, t in stored.items()}
+
+
+def _numbers(archive: zipfile.ZipFile, root: str, tensor: StoredTensor) -> Tensor:
+    """The numbers of a storage, in one dimension."""
+    import torch
+
+    storage = tensor.storage
+    if storage.kind not in _DTYPES:
+        msg = f"its numbers are of kind {storage.kind}, which is not known"
+        raise CheckpointError(msg)
+    dtype: torch.dtype = getattr(torch, _DTYPES[storage.kind])
+    entry = f"{root}/data/{storage.key}"
+    if entry not in archive.namelist():
+        msg = f"the archive lacks {entry}. Is it cut short?"
+        raise CheckpointError(msg)
+    data = archive.read(entry)  # compares its checksum
+    if len(data) != storage.length * dtype.itemsize:
+        msg = f"{entry} has {len(data):,} bytes, expected {storage.length:,} numbers of {dtype.itemsize}"
+        raise CheckpointError(msg)
+    return torch.frombuffer(bytearray(data), dtype=dtype) if data else torch.empty(0, dtype=dtype)
+
+
+def _outside(tensor: StoredTensor, numbers: Tensor) -> str:
+    """What is wrong with a view of a storage: it may repeat nothing and must lie within."""
+    if len(tensor.shape) != len(tensor.stride) or len(tensor.shape) > 16:
+        return f"{len(tensor.shape)} dimensions with {len(tensor.stride)} strides"
+    last = tensor.offset + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride, strict=True))
+    count = math.prod(tensor.shape)
+    if count > len(numbers) or (count and last >= len(numbers)) or max(*tensor.shape, tensor.offset, 0) > len(numbers):
+        return f"shape {tensor.shape} of {len(numbers)} numbers"
+    return ""
+
+
+def fill(model: nn.Module, checkpoint: Checkpoint, *, names: Mapping[str, str]) -> None:
+    """Fill a model with foreign tensors of the same shapes, all of them or none.
 
     Parameters
     ----------
     model : torch.nn.Module
-    state : mapping of str to Tensor
-        Foreign tensors by their foreign names; dimensions of length 1 at the end do not matter.
+    checkpoint : Checkpoint
     names : mapping of str to str
         Foreign name of each entry of the model's state.
-    path : str or Path
-        Where the tensors are from, for messages.
+
+    Raises
+    ------
+    CheckpointError
+        As for `fitted`.
+    """
+    own = model.state_dict()
+    expected = {theirs: own[name] for name, theirs in names.items()}
+    found = fitted(checkpoint, expected, kind=type(model).__name__)
+    model.load_state_dict({name: found[theirs] for name, theirs in names.items()})
+
+
+def fitted(
+    checkpoint: Checkpoint, expected: Mapping[str, Tensor], *, kind: str, unused: Iterable[str] = ()
+) -> dict[str, Tensor]:
+    """Foreign tensors in the shapes that are expected of them.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        Its tensors may have further dimensions of length 1 at the end.
+    expected : mapping of str to Tensor
+        Tensors of the right shape and kind by their foreign names.
+    kind : str
+        What is to be filled, for messages.
+    unused : iterable of str
+        Foreign names of tensors that may be there although the original never uses them.
 
     Raises
     ------
     CheckpointError
         If tensors are missing, unexpected, of another shape or kind, or not finite; the message lists them.
     """
-    own = model.state_dict()
-    faults = {theirs: "missing" for theirs in names.values() if theirs not in state}
-    faults |= {theirs: "unexpected" for theirs in state if theirs not in set(names.values())}
-    filled = {}
-    for name, theirs in names.items():
-        if theirs in state:
-            fault, filled[name] = _fitted(state[theirs], own[name])
-            faults |= {theirs: fault} if fault else {}
+    state = checkpoint.state
+    faults = {name: "missing" for name in expected if name not in state}
+    faults |= {name: "unexpected" for name in state if name not in {*expected, *unused}}
+    found = {}
+    for name, own in expected.items():
+        if name in state:
+            fault, found[name] = _fitted(state[name], own)
+            faults |= {name: fault} if fault else {}
     if faults:
-        msg = f"the weights in {path} do not fit a {type(model).__name__} of this kind: {joined(faults)}"
+        msg = f"the weights in {checkpoint.path} do not fit a {kind} of this kind: {joined(faults)}"
         raise CheckpointError(msg)
-    model.load_state_dict(filled)
+    return found
 
 
 def _fitted(values: Tensor, own: Tensor) -> tuple[str, Tensor]:

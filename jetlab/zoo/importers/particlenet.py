@@ -6,13 +6,10 @@ import re
 from typing import TYPE_CHECKING
 
 from jetlab.errors import CheckpointError
-from jetlab.zoo.importers.checkpoint import fill
+from jetlab.zoo.importers.checkpoint import Checkpoint, fill
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
-
-    from torch import Tensor
+    from collections.abc import Iterable
 
     from jetlab.models.tagger import Tagger
 
@@ -37,7 +34,7 @@ def matches(names: Iterable[str]) -> bool:
     return any(name.startswith("mod.edge_convs.") for name in names)
 
 
-def load(state: Mapping[str, Tensor], path: str | Path) -> Tagger:
+def load(checkpoint: Checkpoint) -> Tagger:
     """Build the tagger that these tensors belong to.
 
     Raises
@@ -49,6 +46,7 @@ def load(state: Mapping[str, Tensor], path: str | Path) -> Tagger:
     from jetlab.models.particlenet import ParticleNetConfig
     from jetlab.models.tagger import Tagger, TaggerConfig
 
+    state, path = checkpoint.state, checkpoint.path
     inputs = state[_INPUTS].numel() if _INPUTS in state else 0
     names = {recipe.width: name for name, recipe in JETCLASS_RECIPES.items()}
     if inputs not in names:
@@ -57,7 +55,7 @@ def load(state: Mapping[str, Tensor], path: str | Path) -> Tagger:
         msg = f"the ParticleNet in {path} {found}; the published ones have {known}"
         raise CheckpointError(msg)
     tagger = Tagger(TaggerConfig(ParticleNetConfig.preset(names[inputs])))
-    fill(tagger, state, names={name: _their_name(name) for name in tagger.state_dict()}, path=path)
+    fill(tagger, checkpoint, names={name: _their_name(name) for name in tagger.state_dict()})
     return tagger
 
 
