@@ -1,5 +1,6 @@
 """Measures that judge generated jets: distances with uncertainties and truth-vs-truth floors, and histograms."""
 
+from jetlab.evaluate.codebook import codebook_counts, codebook_usage
 from jetlab.evaluate.comparison import Comparison, compare, compare_by_class
 from jetlab.evaluate.distances import Distance, floor, ks, measure, wasserstein
 from jetlab.evaluate.frechet import fpd, kpd, physics_distances
@@ -7,21 +8,28 @@ from jetlab.evaluate.histograms import Ratio, Shape, bin_edges, histogram, ratio
 from jetlab.evaluate.images import average_image
 from jetlab.evaluate.nearest import nearest_jet
 from jetlab.evaluate.observed import Observed, observe
+from jetlab.evaluate.resolution import QUANTITIES
 from jetlab.evaluate.samples import Sample
 from jetlab.evaluate.tables import distance_table, with_uncertainty
-from jetlab.evaluate.tagging import Confusion, auc, confusion_matrix, rejection, tagging_table
+from jetlab.evaluate.tagging import Confusion, auc, confusion_matrix, rejection, separation, tagging_table
+from jetlab.evaluate.tokens import Rebuilt, cloud_spread, rebuild, resolution, token_cloud
 
 __all__ = [
+    "QUANTITIES",
     "Comparison",
     "Confusion",
     "Distance",
     "Observed",
     "Ratio",
+    "Rebuilt",
     "Sample",
     "Shape",
     "auc",
     "average_image",
     "bin_edges",
+    "cloud_spread",
+    "codebook_counts",
+    "codebook_usage",
     "compare",
     "compare_by_class",
     "confusion_matrix",
@@ -36,9 +44,13 @@ __all__ = [
     "observe",
     "physics_distances",
     "ratio",
+    "rebuild",
     "rejection",
+    "resolution",
+    "separation",
     "shape",
     "tagging_table",
+    "token_cloud",
     "wasserstein",
     "with_uncertainty",
 ]

@@ -14,7 +14,16 @@ from jetlab.errors import InvalidJetsError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["WORKING_POINTS", "Confusion", "auc", "binomial_error", "confusion_matrix", "rejection", "tagging_table"]
+__all__ = [
+    "WORKING_POINTS",
+    "Confusion",
+    "auc",
+    "binomial_error",
+    "confusion_matrix",
+    "rejection",
+    "separation",
+    "tagging_table",
+]
 
 WORKING_POINTS = {"Hqql": 0.99, "Tbl": 0.995}
 """Signal efficiencies at which rejections of JetClass are quoted (arXiv:2202.03772); 0.5 for all other classes."""
@@ -136,6 +145,62 @@ def rejection(signal: npt.NDArray[Any], background: npt.NDArray[Any], *, efficie
     return value, value / np.sqrt(passed)
 
 
+def separation(
+    probabilities: pd.DataFrame, label: npt.ArrayLike, *, background: str, efficiencies: tuple[float, ...] = (0.5, 0.3)
+) -> dict[str, float]:
+    """How well the classes are told apart, in a few numbers.
+
+    Parameters
+    ----------
+    probabilities : pandas.DataFrame
+        As for `confusion_matrix`.
+    label : array_like of int, shape (n,)
+        True classes, as places of the columns.
+    background : str
+        Class that rejections refer to; the score is p(class) / (p(class) + p(background)).
+    efficiencies : tuple of float
+        Signal efficiencies of the rejections.
+
+    Returns
+    -------
+    dict of str to float
+        ``accuracy``; ``auc``, the mean over all pairs of classes; ``rejection_50`` and so on in per cent of the signal,
+        the geometric mean over the other classes. Each with ``_err`` from the number of jets; the errors of pairs are
+        taken as fully correlated.
+
+    Raises
+    ------
+    InvalidJetsError
+        As for `confusion_matrix`, or if the background is none of the classes.
+    """
+    values, true = _checked(probabilities, label)
+    names = list(probabilities.columns)
+    if background not in names:
+        msg = f"background {background!r} is none of the classes {', '.join(names)}"
+        raise InvalidJetsError(msg)
+    accuracy, error = confusion_matrix(probabilities, true).accuracy
+    found = {"accuracy": accuracy, "accuracy_err": error}
+    areas = [auc(*_scores(values, true, k, other)) for k in range(len(names)) for other in range(k)]
+    found["auc"], found["auc_err"] = (float(np.mean(part)) for part in zip(*areas, strict=True))
+    other = names.index(background)
+    for efficiency in efficiencies:
+        pairs = [
+            rejection(*_scores(values, true, k, other), efficiency=efficiency) for k in range(len(names)) if k != other
+        ]
+        value = float(np.exp(np.mean(np.log([rejected for rejected, _ in pairs]))))
+        relative = float(np.mean([err / rejected for rejected, err in pairs]))
+        found |= {f"rejection_{100 * efficiency:.0f}": value, f"rejection_{100 * efficiency:.0f}_err": value * relative}
+    return found
+
+
+def _scores(
+    values: npt.NDArray[Any], true: npt.NDArray[Any], k: int, other: int
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """p(k) / (p(k) + p(other)) of the jets of class k and of class `other`."""
+    score = values[:, k] / np.maximum(values[:, k] + values[:, other], 1e-30)
+    return score[true == k], score[true == other]
+
+
 def tagging_table(
     probabilities: pd.DataFrame,
     label: npt.ArrayLike,
@@ -189,8 +254,7 @@ def _against(values: npt.NDArray[Any], true: npt.NDArray[Any], k: int, other: in
     names = ("auc_background", "auc_background_err", "working_point", "rejection", "rejection_err")
     if k == other:
         return dict.fromkeys(names, float("nan"))
-    score = values[:, k] / np.maximum(values[:, k] + values[:, other], 1e-30)
-    signal, background = score[true == k], score[true == other]
+    signal, background = _scores(values, true, k, other)
     return dict(
         zip(names, (*auc(signal, background), point, *rejection(signal, background, efficiency=point)), strict=True)
     )

@@ -1,0 +1,433 @@
+"""Transfer: what pretraining is worth to a tagger, against the number of labelled jets (arXiv:2403.05618).
+
+Every seed has a labelled subset of its own; the subsets of one seed contain each other. A fifth of each subset says
+when to end and which learning rate to take, so that no mode ever sees more labels than it is charged for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jetlab.errors import InvalidJetsError, JetLabError
+from jetlab.evaluate import separation
+from jetlab.tasks.finetune import MODES, Learning, Mode, backbone_of, fit_tagger, probabilities, tagger_for
+from jetlab.tasks.labelled import EncodedSet, Rows, encoded, labels_among
+from jetlab.train import Dataset
+from jetlab.train.checkpoints import write_atomically
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import nn
+
+    from jetlab.jets import Jets
+    from jetlab.models.tagger import Tagger
+    from jetlab.train.engine import Precision
+
+__all__ = ["CANDIDATES", "Budget", "summarise", "transfer_curve", "transfer_gain"]
+
+Rates = tuple[float, float]
+
+CANDIDATES: dict[Mode, tuple[Rates, ...]] = {
+    "scratch": ((3e-4, 3e-4), (1e-3, 1e-3), (3e-3, 3e-3)),
+    "frozen": ((3e-4, 3e-4), (1e-3, 1e-3), (3e-3, 3e-3)),
+    "fine-tuned": ((1e-3, 1e-4), (1e-3, 3e-4), (1e-3, 1e-3)),
+}
+"""Learning rates of head and backbone that are tried in each mode, as many in each."""
+
+VALIDATION_SHARE = 0.2
+"""Share of the labelled jets that is not learned from."""
+
+FEW = 5
+"""With fewer seeds than this a band runs from the smallest to the largest."""
+
+MEASURES = ("accuracy", "auc", "rejection_50", "rejection_30")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a tagger may learn from a number of labelled jets, the same in every mode.
+
+    Parameters
+    ----------
+    epochs : int
+        Passes over the jets to learn from.
+    min_steps, max_steps : int
+        Fewest and most updates, whatever the epochs say; training ends earlier if the validation loss does not fall.
+    batch_size : int
+    """
+
+    epochs: int = 20
+    min_steps: int = 100
+    max_steps: int = 500
+    batch_size: int = 64
+
+    def steps(self, jets: int) -> int:
+        """Updates for this many jets to learn from."""
+        return int(np.clip(self.epochs * -(-jets // self.batch_size), self.min_steps, self.max_steps))
+
+
+def transfer_curve(
+    model: nn.Module,
+    train: Jets,
+    test: Jets,
+    *,
+    classes: Sequence[str],
+    sizes: Sequence[int],
+    modes: Sequence[Mode] = MODES,
+    seeds: int = 3,
+    background: str | None = None,
+    head: str = "summation",
+    budget: Budget = Budget(),
+    candidates: Mapping[Mode, Sequence[Rates]] = CANDIDATES,
+    tune: int = 1000,
+    precision: Precision = "fp32",
+    device: str = "auto",
+    out: str | Path | None = None,
+    progress: bool | Callable[[int, int], None] = True,
+    stop: Callable[[], bool] | None = None,
+) -> pd.DataFrame:
+    """Measure taggers from a pretrained backbone, and from none, against the number of labelled jets.
+
+    Parameters
+    ----------
+    model : OmniJetAlpha, Tagger or backbone
+        What was pretrained, without the labels of these jets. "scratch" has the same architecture (and tokenizer).
+    train : Jets
+        Labelled jets to draw from.
+    test : Jets
+        Labelled jets that neither the training nor the pretraining has seen.
+    classes : sequence of str
+        At least two; the labelled jets are shared equally among them.
+    sizes : sequence of int
+        Labelled jets in all, validation included.
+    modes : sequence of {"scratch", "frozen", "fine-tuned"}
+    seeds : int
+        Repetitions, each with labelled jets, weights and order of its own.
+    background : str, optional
+        What rejections refer to; by default QCD if it is among the classes, else the first.
+    head : str
+        Name in `jetlab.models.heads.HEADS`.
+    budget : Budget
+    candidates : mapping of str to sequence of (float, float)
+        Learning rates of head and backbone to try. The first seed tries them all and keeps the one of the lowest
+        validation loss, which the other seeds take over.
+    tune : int
+        Above this number of labelled jets the rates of the largest size up to it are taken without trials.
+    precision : {"fp32", "bf16"}
+    device : str
+    out : str or Path, optional
+        Folder that keeps finished points (``points.csv``); the same call goes on with the others.
+    progress : bool or callable
+        True shows a bar; a callable is given (points done, points in total).
+    stop : callable, optional
+        Asked after every step; when it returns True, the points so far are returned.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a mode, number of labels and seed: ``accuracy``, ``auc``, ``rejection_50`` and ``rejection_30`` on the
+        test jets, each with ``_err`` from their number; ``valid_loss``; ``lr``, ``backbone_lr``; ``steps``, the best
+        one and those taken; ``cpu_seconds`` of the training and ``encoding_cpu_seconds`` that the encodings of the
+        labelled jets took where the backbone is frozen.
+
+    Raises
+    ------
+    JetLabError
+        If the model has no backbone to take over, or `out` holds points of another study.
+    InvalidJetsError
+        If there are too few jets of a class.
+    """
+    study = _Study(
+        model, train, test, classes=tuple(classes), sizes=tuple(sorted(set(sizes))), seeds=seeds, head=head,
+        background=background, budget=budget, precision=precision, device=device,
+    )  # fmt: skip
+    points = _Points(None if out is None else Path(out), study.settings())
+    todo = [(mode, size, seed) for mode in modes for size in study.sizes for seed in range(seeds)]
+    with _bar(progress, len(todo)) as report:
+        for mode, size, seed in todo:
+            if points.find(mode, size, seed) is None:
+                known = points.rates(mode, size, tune)
+                rates = candidates[mode] if known is None else [known]
+                row = study.measure(mode, size, seed, rates=rates, stop=stop)
+                if row is None:
+                    break
+                points.add(row)
+            report(len(points.rows), len(todo))
+    return points.frame()
+
+
+def summarise(points: pd.DataFrame) -> pd.DataFrame:
+    """Table of a study: median over the seeds, with bands.
+
+    Parameters
+    ----------
+    points : pandas.DataFrame
+        From `transfer_curve`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a mode and number of labels: ``seeds``; ``band``, what the bands are: "min-max" with fewer than five
+        seeds, else "16-84 %"; each measure with ``_low`` and ``_high``, the band over the seeds, and ``_err``, the
+        uncertainty from the number of test jets, which all seeds share; ``steps`` and ``cpu_seconds``, their means.
+    """
+    import pandas as pd
+
+    rows = []
+    for (mode, labels), group in points.groupby(["mode", "labels"]):
+        few = len(group) < FEW
+        row = {"mode": mode, "labels": labels, "seeds": len(group), "band": "min-max" if few else "16-84 %"}
+        for name in MEASURES:
+            low, middle, high = np.quantile(group[name], [0, 0.5, 1] if few else [0.16, 0.5, 0.84])
+            row |= {
+                name: middle,
+                f"{name}_low": low,
+                f"{name}_high": high,
+                f"{name}_err": group[f"{name}_err"].median(),
+            }
+        rows.append(row | {name: group[name].mean() for name in ("steps", "cpu_seconds")})
+    frame = pd.DataFrame(rows)
+    order = frame["mode"].map({mode: i for i, mode in enumerate(MODES)})
+    return frame.assign(order=order).sort_values(["order", "labels"], ignore_index=True).drop(columns="order")
+
+
+def transfer_gain(points: pd.DataFrame, *, measure: str = "auc", against: Mode = "scratch") -> pd.DataFrame:
+    """What pretraining adds, seed by seed on the same labelled jets.
+
+    Parameters
+    ----------
+    points : pandas.DataFrame
+        From `transfer_curve`.
+    measure : str
+    against : {"scratch", "frozen", "fine-tuned"}
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a mode and number of labels: ``gain``, the mean difference, with ``low`` and ``high``, the smallest and
+        largest, and ``better``, the share of seeds in which it is positive.
+    """
+    import pandas as pd
+
+    base = points[points["mode"] == against].set_index(["labels", "seed"])[measure]
+    rows = []
+    for (mode, labels), group in points[points["mode"] != against].groupby(["mode", "labels"]):
+        difference = (group.set_index(["labels", "seed"])[measure] - base).dropna()
+        if len(difference):
+            low, high = difference.min(), difference.max()
+            better = float((difference > 0).mean())
+            rows.append((mode, labels, len(difference), difference.mean(), low, high, better))
+    return pd.DataFrame(rows, columns=["mode", "labels", "seeds", "gain", "low", "high", "better"])
+
+
+@contextlib.contextmanager
+def _bar(progress: bool | Callable[[int, int], None], total: int) -> Iterator[Callable[[int, int], None]]:
+    if callable(progress):
+        yield progress
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm(total=total, unit="point", desc="Transfer", disable=not progress) as bar:
+        yield lambda done, _: bar.update(done - bar.n)
+
+
+# ---- one study ------------------------------------------------------------------------------------------------------
+
+
+class _Points:
+    """Finished points, kept in a folder as they come.
+
+    Parameters
+    ----------
+    folder : Path or None
+    settings : dict
+        What the numbers depend on; points of other settings are refused.
+    """
+
+    def __init__(self, folder: Path | None, settings: dict[str, Any]) -> None:
+        self.folder = folder
+        self.rows: list[dict[str, Any]] = []
+        if folder is None:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
+        known = folder / "settings.json"
+        if known.exists():
+            _refuse_other(json.loads(known.read_text(encoding="utf-8")), json.loads(text), folder)
+        else:
+            with write_atomically(known) as file:
+                file.write(text.encode())
+        self._read(folder / "points.csv")
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Keep a point."""
+        self.rows.append(row)
+        if self.folder is not None:
+            with write_atomically(self.folder / "points.csv") as file:
+                file.write(self.frame().to_csv(index=False).encode())
+
+    def find(self, mode: Mode, size: int, seed: int) -> dict[str, Any] | None:
+        """The point of this mode, number of labels and seed, if there is one."""
+        wanted = (mode, size, seed)
+        return next((r for r in self.rows if (r["mode"], r["labels"], r["seed"]) == wanted), None)
+
+    def rates(self, mode: Mode, size: int, tune: int) -> Rates | None:
+        """Learning rates that were best for the first seed: at this size, or above `tune` at the largest up to it."""
+        first = [r for r in self.rows if (r["mode"], r["seed"]) == (mode, 0)]
+        tuned = [r for r in first if size > tune >= r["labels"]] or [r for r in first if r["labels"] == size]
+        if not tuned:
+            return None
+        best = max(tuned, key=lambda r: r["labels"])
+        return best["lr"], best["backbone_lr"]
+
+    def frame(self) -> pd.DataFrame:
+        """All points, sorted."""
+        import pandas as pd
+
+        frame = pd.DataFrame(self.rows)
+        return frame.sort_values(["mode", "labels", "seed"], ignore_index=True) if len(frame) else frame
+
+    def _read(self, path: Path) -> None:
+        import pandas as pd
+
+        if path.exists():
+            self.rows = pd.read_csv(path).to_dict("records")
+
+
+def _refuse_other(found: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
+    differing = [name for name in wanted if found.get(name) != wanted[name]]
+    if differing:
+        facts = "; ".join(f"{name} was {found.get(name)!s:.60} and is now {wanted[name]!s:.60}" for name in differing)
+        msg = f"{folder} holds points of another study: {facts}. Give another folder as out"
+        raise JetLabError(msg)
+
+
+class _Study:
+    """The jets of a study, prepared once, and one measurement after the other."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        train: Jets,
+        test: Jets,
+        *,
+        classes: tuple[str, ...],
+        sizes: tuple[int, ...],
+        seeds: int,
+        head: str,
+        background: str | None,
+        budget: Budget,
+        precision: Precision,
+        device: str,
+    ) -> None:
+        self.classes, self.sizes, self.head, self.budget = classes, sizes, head, budget
+        self.background = background or ("QCD" if "QCD" in classes else classes[0])
+        self.learning = Learning(1, budget.batch_size, precision=precision, device=device)
+        self.backbone = backbone_of(model)
+        reader = tagger_for(self.backbone, classes, head=head)
+        label = labels_among(train, classes)
+        self.jets, self.known = len(train), label
+        self.order = [_shuffled(label, len(classes), max(sizes), seed) for seed in range(seeds)]
+        self.rows = np.unique(np.concatenate(self.order, axis=None))
+        self.label = label[self.rows]
+        self.data: Dataset = reader.prepare(train[self.rows])
+        known = labels_among(test, classes)
+        self.test: Dataset = reader.prepare(test[np.flatnonzero(known >= 0)])
+        self.test_label = known[known >= 0]
+        self._encodings: tuple[EncodedSet, EncodedSet] | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """What the numbers depend on, so that points of different studies are not mixed."""
+        return {
+            "classes": list(self.classes),
+            "head": self.head,
+            "background": self.background,
+            "budget": asdict(self.budget),
+            "precision": self.learning.precision,
+            "train": f"{self.jets} jets, checksum {_checksum(self.known)}",
+            "test": f"{len(self.test)} jets, checksum {_checksum(self.test.lengths)}",
+            "backbone": self.backbone.config.to_dict(),  # type: ignore[union-attr, operator]
+            "weights": _checksum(*(p.detach().cpu().numpy() for p in self.backbone.parameters())),
+        }
+
+    def measure(
+        self, mode: Mode, size: int, seed: int, *, rates: Sequence[Rates], stop: Callable[[], bool] | None
+    ) -> dict[str, Any] | None:
+        """Train with each of these rates and measure the best on the test jets; None if stopped."""
+        data, test = self._sets(mode)
+        learn, watch = self._parts(size, seed)
+        best: dict[str, Any] | None = None
+        trials = []
+        for lr, backbone_lr in rates:
+            tagger = tagger_for(self.backbone, self.classes, mode=mode, head=self.head, seed=seed)
+            learning = replace(
+                self.learning, steps=self.budget.steps(len(learn)), lr=lr, backbone_lr=backbone_lr
+            )  # fmt: skip
+            rows = Rows(data, learn, self.label), Rows(data, watch, self.label)
+            outcome = fit_tagger(tagger, rows[0], rows[1], learning, seed=seed, progress=False, stop=stop)
+            if not outcome.complete or outcome.run.best is None:
+                return None
+            loss = outcome.run.best["loss"]
+            trials.append([lr, backbone_lr, round(loss, 5)])
+            if best is None or loss < best["valid_loss"]:
+                best = {"valid_loss": loss, "lr": lr, "backbone_lr": backbone_lr, "tagger": tagger}
+                best |= {"best_step": int(outcome.run.best["step"]), "steps": outcome.run.steps}
+                best |= {"cpu_seconds": outcome.seconds}
+        if best is None:
+            return None
+        scores = self._scores(best.pop("tagger"), test)
+        shared = self._encodings[0].seconds * size / len(self.rows) if self._encodings and mode == "frozen" else 0.0
+        end = {"encoding_cpu_seconds": shared, "trials": json.dumps(trials)}
+        return {"mode": mode, "labels": size, "seed": seed} | scores | best | end
+
+    def _sets(self, mode: Mode) -> tuple[Dataset, Dataset]:
+        if mode != "frozen":
+            return self.data, self.test
+        if self._encodings is None:
+            reader = tagger_for(self.backbone, self.classes, mode="frozen", head=self.head)
+            self._encodings = encoded(reader, self.data), encoded(reader, self.test)
+        return self._encodings
+
+    def _parts(self, size: int, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Rows of `data` to learn from and to watch, each with equal shares of the classes."""
+        each = size // len(self.classes)
+        watched = max(1, round(VALIDATION_SHARE * each))
+        taken = np.searchsorted(self.rows, self.order[seed][:, :each])  # (classes, each)
+        return taken[:, watched:].ravel(), taken[:, :watched].ravel()
+
+    def _scores(self, tagger: Tagger, test: Dataset) -> dict[str, float]:
+        import pandas as pd
+
+        frame = pd.DataFrame(probabilities(tagger, test, precision=self.learning.precision), columns=list(self.classes))
+        return separation(frame, self.test_label, background=self.background)
+
+
+def _shuffled(label: npt.NDArray[np.int64], classes: int, size: int, seed: int) -> npt.NDArray[np.int64]:
+    """Rows of each class in an order of this seed's own, as many as the largest size needs, shape (classes, n)."""
+    each = size // classes
+    counts = np.bincount(label[label >= 0], minlength=classes)
+    if each > counts.min() or each < 2:
+        msg = (
+            f"{size} labelled jets are {each} of each of {classes} classes, of which there are {counts.min()} or more; "
+            f"ask for {2 * classes} to {classes * counts.min()}"
+        )
+        raise InvalidJetsError(msg)
+    return np.stack(
+        [np.random.default_rng((seed, k)).permutation(np.flatnonzero(label == k))[:each] for k in range(classes)]
+    )
+
+
+def _checksum(*arrays: npt.NDArray[Any]) -> str:
+    code = 0
+    for array in arrays:
+        code = zlib.crc32(np.ascontiguousarray(array).tobytes(), code)
+    return f"{code:08x}"
