@@ -107,7 +107,7 @@ def _waits(like: Tensor, generator: torch.Generator | None) -> Tensor:
     if like.device.type != "cpu":
         return torch.empty_like(like).exponential_(generator=generator)
     u = torch.empty(like.shape, dtype=torch.float64).uniform_(generator=generator)
-    return u.neg_().add_(1).log_().neg_().to(like.dtype)
+    return torch.sub(1, u, out=u).log_().to(like.dtype).neg_()
 
 
 def _nucleus(logits: Tensor, share: float) -> Tensor:
