@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from jetlab.cli import compare, dashboard, data, generate, models, simulate, train
+from jetlab.cli import compare, dashboard, data, generate, models, simulate, study, train
 from jetlab.cli._terminal import fail
 from jetlab.errors import JetLabError
 
@@ -29,6 +29,7 @@ app.command("simulate")(simulate.simulate)
 app.add_typer(train.app, name="train")
 app.command("generate")(generate.generate)
 app.command("compare")(compare.compare)
+app.add_typer(study.app, name="study")
 app.add_typer(models.app, name="models")
 app.add_typer(data.app, name="data")
 app.command("dashboard")(dashboard.dashboard)

@@ -9,6 +9,7 @@ from jetlab.plots.confusion import confusion_matrix
 from jetlab.plots.jets import jet_display, jet_image
 from jetlab.plots.overlay import overlay, overlays
 from jetlab.plots.training import training_curves
+from jetlab.plots.transfer import transfer_curves
 
 __all__ = [
     "SlideFigure",
@@ -20,4 +21,5 @@ __all__ = [
     "overlay",
     "overlays",
     "training_curves",
+    "transfer_curves",
 ]

@@ -1,0 +1,132 @@
+"""``jetlab study transfer``: what pretraining is worth to a tagger, against the number of labelled jets."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jetlab.cli._options import class_names
+from jetlab.cli._terminal import announce, next_command, progress, table, wrote
+from jetlab.cli._training import Data, Device, Numbers, Precision
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from jetlab.jets import Jets
+
+__all__ = ["transfer"]
+
+
+def transfer(
+    data: Data,
+    *,
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Name or folder of a model that was pretrained without labels.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the points, the table and the figure.")],
+    classes: Annotated[str, typer.Option("--classes", "-c", help="Classes to tell apart.")] = "QCD,Tbqq",
+    sizes: Annotated[
+        str, typer.Option(help="Labelled jets in all, joined by commas; 'all' for as many as there are.")
+    ] = "100,300,1000,3000,10000,all",
+    modes: Annotated[str, typer.Option(help="Ways to learn, joined by commas.")] = "scratch,frozen,fine-tuned",
+    seeds: Annotated[int, typer.Option(min=1, help="Repetitions, each with labelled jets of its own.")] = 3,
+    test: Annotated[
+        str | None,
+        typer.Option(help="Jets that the model has not seen: a file, a folder, or 'sample'.", show_default="as marked"),
+    ] = None,
+    head: Annotated[str, typer.Option(help="summation, class-attention or mlp.")] = "summation",
+    max_steps: Annotated[int, typer.Option(min=1, help="Most steps of one training.")] = 500,
+    precision: Precision = Numbers.fp32,
+    device: Device = "auto",
+) -> None:
+    """Train taggers from scratch, on the frozen model and fine-tuned, against the number of labelled jets.
+
+    Ctrl-C ends it; finished points are kept, and the same command goes on with the others.
+    """
+    from jetlab.data import load_jets
+    from jetlab.plots import transfer_curves
+    from jetlab.tasks.transfer import Budget, summarise, transfer_curve
+    from jetlab.zoo import from_pretrained
+
+    names = class_names(classes)
+    jets = load_jets(data if len(data) > 1 else data[0], classes=names)
+    learn, held_out = _parts(jets, None if test is None else load_jets(test, classes=names))
+    numbers = _sizes(sizes, learn, names)
+    announce(f"Transfer of {model} to {', '.join(names)}: up to {max(numbers):,} labels, {len(held_out):,} test jets")
+    with progress("Training taggers", unit="points") as report:
+        points = transfer_curve(
+            from_pretrained(model),
+            learn,
+            held_out,
+            classes=names,
+            sizes=numbers,
+            modes=tuple(name.strip() for name in modes.split(",")),  # type: ignore[arg-type]
+            seeds=seeds,
+            head=head,
+            budget=Budget(max_steps=max_steps),
+            precision=precision.value,
+            device=device,
+            out=out,
+            progress=report,
+        )
+    if points.empty:
+        announce("Stopped before the first point")
+        raise typer.Exit(130)
+    summary = summarise(points)
+    _show(summary)
+    summary.to_csv(out / "summary.csv", index=False)
+    for ending in ("png", "pdf"):
+        transfer_curves(summary).savefig(out / f"transfer.{ending}")
+    wrote(out)
+    missing = len(numbers) * seeds * len(modes.split(",")) - len(points)
+    if missing > 0:
+        announce(f"Stopped with {missing} points to go")
+        next_command(shlex.join(["jetlab", *sys.argv[1:]]))
+        raise typer.Exit(130)
+    next_command("jetlab train tagger --help")
+
+
+def _parts(jets: Jets, test: Jets | None) -> tuple[Jets, Jets]:
+    """Jets to learn from, and jets to test on: those given, or as marked in the file."""
+    if test is not None:
+        return jets, test
+    if "split" not in jets.info:
+        msg = "these jets are not marked for testing; name jets that the model has not seen: --test FILE"
+        raise typer.BadParameter(msg)
+    marked = jets.info["split"] == 2
+    return jets[~marked], jets[marked]
+
+
+def _sizes(text: str, jets: Jets, classes: tuple[str, ...]) -> tuple[int, ...]:
+    counts = jets.class_counts()
+    every = len(classes) * min(counts[name] for name in classes)
+    try:
+        return tuple(every if word.strip() == "all" else int(word) for word in text.split(","))
+    except ValueError:
+        msg = f"expected numbers of jets joined by commas, or 'all'; found {text!r}"
+        raise typer.BadParameter(msg, param_hint="--sizes") from None
+
+
+def _show(summary: pd.DataFrame) -> None:
+    from jetlab.evaluate import with_uncertainty
+
+    def cell(row: pd.Series, name: str) -> str:
+        return f"{row[name]:.4f} [{row[f'{name}_low']:.4f}, {row[f'{name}_high']:.4f}]"
+
+    rows = [
+        (
+            row["mode"],
+            f"{row['labels']:,}",
+            cell(row, "accuracy"),
+            cell(row, "auc"),
+            with_uncertainty(row["rejection_50"], row["rejection_50_err"]),
+            f"{row['cpu_seconds']:.0f} s",
+        )
+        for _, row in summary.iterrows()
+    ]
+    title = f"Median and band ({summary['band'].iloc[0]}) of {summary['seeds'].max()} seeds"
+    table(title, ("Mode", "Labels", "Accuracy", "AUC", "1/eps_B at 50 %", "Processor time"), rows)

@@ -1,0 +1,19 @@
+"""``jetlab study``: measurements that take many trainings, with seeds and bands."""
+
+from __future__ import annotations
+
+import typer
+
+from jetlab.cli._study_transfer import transfer
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Measure with many trainings, with seeds and bands.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Keep the name of the study a word of its own, also while there is only one."""
+
+
+app.command("transfer")(transfer)
