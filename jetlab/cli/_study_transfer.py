@@ -115,7 +115,7 @@ def _show(summary: pd.DataFrame) -> None:
     from jetlab.evaluate import with_uncertainty
 
     def cell(row: pd.Series, name: str) -> str:
-        return f"{row[name]:.4f} [{row[f'{name}_low']:.4f}, {row[f'{name}_high']:.4f}]"
+        return f"{row[name]:.3f} [{row[f'{name}_low']:.3f}, {row[f'{name}_high']:.3f}]"
 
     rows = [
         (
@@ -129,4 +129,4 @@ def _show(summary: pd.DataFrame) -> None:
         for _, row in summary.iterrows()
     ]
     title = f"Median and band ({summary['band'].iloc[0]}) of {summary['seeds'].max()} seeds"
-    table(title, ("Mode", "Labels", "Accuracy", "AUC", "1/eps_B at 50 %", "Processor time"), rows)
+    table(title, ("Mode", "Labels", "Accuracy", "AUC", "1/ε_B at 50 %", "CPU time"), rows)
