@@ -81,6 +81,7 @@ def test_the_study_writes_points_table_and_figure(folder: Path, capsys: pytest.C
     assert sorted(pd.read_csv(folder / "study" / "points.csv")["labels"]) == [20, 20, 80, 80]
     assert run(*words) == 2
     assert run(*words, "--test", folder / "test.parquet", "--sizes", "many") == 2
+    assert run(*words, "--test", folder / "test.parquet", "--modes", "warm") == 2
 
 
 def test_a_tagger_is_trained_measured_and_saved(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

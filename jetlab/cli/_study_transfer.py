@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from jetlab.jets import Jets
+    from jetlab.tasks.finetune import Mode
 
 __all__ = ["transfer"]
 
@@ -55,7 +56,7 @@ def transfer(
     names = class_names(classes)
     jets = load_jets(data if len(data) > 1 else data[0], classes=names)
     learn, held_out = _parts(jets, None if test is None else load_jets(test, classes=names))
-    numbers = _sizes(sizes, learn, names)
+    numbers, asked = _sizes(sizes, learn, names), _modes(modes)
     announce(f"Transfer of {model} to {', '.join(names)}: up to {max(numbers):,} labels, {len(held_out):,} test jets")
     with progress("Training taggers", unit="points") as report:
         points = transfer_curve(
@@ -64,7 +65,7 @@ def transfer(
             held_out,
             classes=names,
             sizes=numbers,
-            modes=tuple(name.strip() for name in modes.split(",")),  # type: ignore[arg-type]
+            modes=asked,
             seeds=seeds,
             head=head,
             budget=Budget(max_steps=max_steps),
@@ -82,7 +83,7 @@ def transfer(
     for ending in ("png", "pdf"):
         transfer_curves(summary).savefig(out / f"transfer.{ending}")
     wrote(out)
-    missing = len(numbers) * seeds * len(modes.split(",")) - len(points)
+    missing = len(numbers) * seeds * len(asked) - len(points)
     if missing > 0:
         announce(f"Stopped with {missing} points to go")
         next_command(shlex.join(["jetlab", *sys.argv[1:]]))
@@ -109,6 +110,16 @@ def _sizes(text: str, jets: Jets, classes: tuple[str, ...]) -> tuple[int, ...]:
     except ValueError:
         msg = f"expected numbers of jets joined by commas, or 'all'; found {text!r}"
         raise typer.BadParameter(msg, param_hint="--sizes") from None
+
+
+def _modes(text: str) -> tuple[Mode, ...]:
+    from jetlab.tasks.finetune import MODES
+
+    words = [word.strip() for word in text.split(",")]
+    if unknown := [word for word in words if word not in MODES]:
+        msg = f"unknown {', '.join(unknown)}; expected some of {', '.join(MODES)}"
+        raise typer.BadParameter(msg, param_hint="--modes")
+    return tuple(mode for mode in MODES if mode in words)
 
 
 def _show(summary: pd.DataFrame) -> None:

@@ -32,6 +32,7 @@ class Preset(StrEnum):
     """Sizes of the transformer."""
 
     published = "published"
+    mini = "mini"
     tiny = "tiny"
     small = "small"
     modern = "modern"

@@ -92,22 +92,24 @@ class GPTConfig:
     def preset(name: str, *, inputs: int, outputs: int, features: int = 3) -> GPTConfig:
         """Named sizes.
 
-        ``published``: as in OmniJet-alpha, 3 blocks of width 256, norms after the sums, ReLU, no positions. ``tiny``:
-        5 blocks of width 192; ``small``: 8 blocks of width 256, both with a vector a rank. ``modern``: 8 blocks of
-        width 128 with rotary positions and 8 registers that read `features` continuous inputs, for joint training
-        with hidden constituents, as in the follow-up work (arXiv:2512.04149); ``modern-tiny``: 4 blocks of width 96.
+        ``published``: as in OmniJet-alpha, 3 blocks of width 256, norms after the sums, ReLU, no positions. ``mini``: 4
+        blocks of width 128; ``tiny``: 5 of width 192; ``small``: 8 of width 256, all with a vector a rank. ``modern``:
+        8 blocks of width 128 with rotary positions and 8 registers that read `features` continuous inputs, for joint
+        training with hidden constituents, as in the follow-up work (arXiv:2512.04149); ``modern-tiny``: 4 blocks of
+        width 96.
         """
         if name == "published":
             return GPTConfig(inputs, outputs, 256, 3, 8, norm="post", positions="none", activation="relu", bias=False)
-        if name in ("tiny", "small"):
-            return GPTConfig(inputs, outputs, *{"tiny": (192, 5, 4), "small": (256, 8, 8)}[name])
+        plain = {"mini": (128, 4, 4), "tiny": (192, 5, 4), "small": (256, 8, 8)}
+        if name in plain:
+            return GPTConfig(inputs, outputs, *plain[name])
         if name in ("modern", "modern-tiny"):
             width, depth, heads, registers = {"modern": (128, 8, 8, 8), "modern-tiny": (96, 4, 4, 4)}[name]
             return GPTConfig(
                 inputs, outputs, width, depth, heads, positions="rope", registers=registers, features=features,
                 masked=True,
             )  # fmt: skip
-        msg = f"unknown preset {name!r}; expected one of published, tiny, small, modern, modern-tiny"
+        msg = f"unknown preset {name!r}; expected one of published, mini, tiny, small, modern, modern-tiny"
         raise ValueError(msg)
 
 
