@@ -196,6 +196,38 @@ def test_prompts_of_jets_are_their_kinematics() -> None:
         prompts_of(type(jets).from_flat(jets.offsets, {f: jets.flat(f) for f in jets.fields}))
 
 
+def test_fixed_values_of_prompts_shape_the_others() -> None:
+    """What is drawn beside a fixed value is what unconditional draws have that happen to have it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = PromptModel(PromptConfig(classes=2, max_multiplicity=6, bins=8, width=16))
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight.mul_(3)
+    jets = toy_jets(2000)
+    model.set_edges(jets)
+    label, n = torch.ones(100_000, dtype=torch.int64), 20_000
+    free = model.sample(label, torch.Generator().manual_seed(1))
+    for name in ("pt", "mass", "multiplicity"):
+        values = getattr(free, name)
+        fixed = values.median().item()
+        drawn = model.sample(label[:n], torch.Generator().manual_seed(2), **{name: fixed})
+        assert (getattr(drawn, name) == fixed).all()
+        alike = values == fixed
+        if name != "multiplicity":
+            edges = getattr(model, f"{name}_edges")
+            low, high = edges[edges <= fixed].max(), edges[edges > fixed].min()
+            alike = (values >= low) & (values < high)
+        for other in {"pt", "mass", "multiplicity"} - {name}:
+            expected, found = getattr(free, other)[alike].float(), getattr(drawn, other).float()
+            error = float(expected.std() * (1 / len(expected) + 1 / n) ** 0.5)
+            assert abs(float(expected.mean() - found.mean())) < 4.5 * error, (name, other)
+    both = model.sample(label[:10], None, pt=600.0, mass=60.0, multiplicity=3)
+    assert (both.pt == 600).all()
+    assert (both.mass == 60).all()
+    assert (both.multiplicity == 3).all()
+
+
 # ---- OmniJet ----------------------------------------------------------------------------------------------------
 
 
