@@ -289,13 +289,36 @@ def test_train_writes_a_model_that_generates_and_resumes(run, simulated, tmp_pat
     assert (model / "model.safetensors").read_bytes() == weights
 
 
+def test_train_alpha_on_the_codes_of_a_model_and_generate_by_all_rules(run, simulated, tmp_path):
+    import jetlab
+
+    words = ("train", "alpha", simulated, "--tokenizer", "omnijet-tiny", "--preset", "modern-tiny")
+    words += ("--objective", "joint", "--steps", 2, "--batch-size", 4, "--out", tmp_path / "mine")
+    status, out, err = run(*words)
+    assert status == 0, err
+    assert f"Next: jetlab generate --model {tmp_path / 'mine' / 'model'}" in out
+    card = tmp_path / "mine" / "model" / "README.md"
+    assert "joint" in card.read_text(encoding="utf-8")
+    rules = ("--top-p", 0.9, "--stop-bias", 0.5, "--min-constituents", 2, "--max-constituents", 4)
+    path = tmp_path / "jets.parquet"
+    status, out, err = run("generate", "-m", tmp_path / "mine" / "model", "-c", "QCD", "-n", 3, *rules, "--out", path)
+    assert status == 0, err
+    jets = jetlab.load_jets(path)
+    assert 2 <= jets.multiplicity.min() <= jets.multiplicity.max() <= 4
+    status, _, err = run("generate", "-m", tmp_path / "mine" / "model", "-n", 3, "--pt", 600, "--out", path)
+    assert status == 1
+    assert "cannot be asked for pt" in err
+
+
 def test_options_have_the_defaults_of_the_functions():
     import inspect
 
+    import jetlab.tasks.alpha
     import jetlab.tasks.omnijet
-    from jetlab.cli import generate, simulate, train
+    from jetlab.cli import _train_alpha, generate, simulate, train
 
     pairs = (
+        (_train_alpha.alpha, jetlab.tasks.alpha.train_alpha),
         (train.omnijet, jetlab.tasks.omnijet.train_omnijet),
         (generate.generate, jetlab.generate),
         (simulate.simulate, jetlab.simulate),
