@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +102,7 @@ def test_a_stop_that_was_asked_for_is_no_end() -> None:
 def test_other_backbones_are_fine_tuned_by_the_same_call() -> None:
     torch.manual_seed(0)
     net = ParticleNet(ParticleNetConfig.preset("tiny"))
-    tagger, _ = fine_tune(net, TRAIN, TEST, classes=PAIR, learning=Learning(3, 16), head="mlp", progress=False)
+    tagger, _ = fine_tune(net, TRAIN, TEST, classes=PAIR, learning=Learning(3, 16), progress=False)
     assert isinstance(tagger.backbone, ParticleNet)
     again = backbone_of(tagger)
     assert same_weights(again, tagger.backbone)
@@ -157,23 +158,23 @@ def test_it_goes_on_where_it_was_stopped(points: pd.DataFrame, tmp_path: Path) -
     assert seen[-1] == (12, 12)
     numbers = ["accuracy", "auc", "rejection_50", "valid_loss", "lr", "steps"]
     pd.testing.assert_frame_equal(whole[numbers], points[numbers])
-    with pytest.raises(JetLabError, match="points of another study: head was summation and is now mlp"):
-        curve(toy_alpha(), out=tmp_path, head="mlp")
+    with pytest.raises(JetLabError, match="points of another study: head was mlp and is now summation"):
+        curve(toy_alpha(), out=tmp_path, head="summation")
 
 
-def test_the_first_seed_chooses_the_rate_by_validation(tmp_path: Path) -> None:
+def test_rates_are_chosen_by_validation_and_kept_above_a_size() -> None:
     rates = {"scratch": [(1e-6, 1e-6), (1e-2, 1e-2)]}
-    found = curve(toy_alpha(), modes=("scratch",), candidates=rates, tune=20, out=tmp_path)
+    found = curve(toy_alpha(), modes=("scratch",), candidates=rates, tune=20)
     assert (found["lr"] == 1e-2).all()
-    tried = found.set_index(["labels", "seed"])["trials"].map(lambda text: text.count("["))
-    assert tried.to_dict() == {(20, 0): 3, (20, 1): 2, (60, 0): 2, (60, 1): 2}
+    tried = found.set_index(["labels", "seed"])["trials"].map(lambda text: len(json.loads(text)))
+    assert tried.to_dict() == {(20, 0): 2, (20, 1): 2, (60, 0): 1, (60, 1): 1}
 
 
 def test_seeds_have_labels_of_their_own_and_validation_is_not_learned_from() -> None:
     from jetlab.tasks.transfer import _Study
 
     study = _Study(
-        toy_alpha(), TRAIN, TEST, classes=PAIR, sizes=(20, 60), seeds=2, head="summation", background=None,
+        toy_alpha(), TRAIN, TEST, classes=PAIR, sizes=(20, 60), seeds=2, head="mlp", hidden=(8,), background=None,
         budget=SHORT, precision="fp32", device="auto",
     )  # fmt: skip
     learn, watch = study._parts(20, 0)

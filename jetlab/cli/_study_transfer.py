@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["transfer"]
 
+HIDDEN = (128,)
+"""Hidden layers of the plain head; the published heads have none."""
+
 
 def transfer(
     data: Data,
@@ -39,8 +42,8 @@ def transfer(
         str | None,
         typer.Option(help="Jets that the model has not seen: a file, a folder, or 'sample'.", show_default="as marked"),
     ] = None,
-    head: Annotated[str, typer.Option(help="summation, class-attention or mlp.")] = "summation",
-    max_steps: Annotated[int, typer.Option(min=1, help="Most steps of one training.")] = 500,
+    head: Annotated[str, typer.Option(help="mlp, summation or class-attention.")] = "mlp",
+    max_steps: Annotated[int, typer.Option(min=1, help="Most steps of one training.")] = 400,
     precision: Precision = Numbers.fp32,
     device: Device = "auto",
 ) -> None:
@@ -68,6 +71,7 @@ def transfer(
             modes=asked,
             seeds=seeds,
             head=head,
+            hidden=HIDDEN if head == "mlp" else (),
             budget=Budget(max_steps=max_steps),
             precision=precision.value,
             device=device,

@@ -11,6 +11,7 @@ import typer
 
 from jetlab.cli._card import save_curves
 from jetlab.cli._options import Seed, class_names
+from jetlab.cli._study_transfer import HIDDEN
 from jetlab.cli._terminal import announce, next_command, wrote
 from jetlab.cli._training import (
     AtMost,
@@ -49,7 +50,7 @@ def tagger(
     classes: Annotated[str, typer.Option("--classes", "-c", help="Classes to tell apart.")] = "QCD,Tbqq",
     n: AtMost = None,
     mode: Annotated[Mode, typer.Option(help="Nothing pretrained, only the head learns, or all.")] = Mode.fine_tuned,
-    head: Annotated[str, typer.Option(help="summation, class-attention or mlp.")] = "summation",
+    head: Annotated[str, typer.Option(help="mlp, summation or class-attention.")] = "mlp",
     steps: Annotated[int, typer.Option(min=1, help="Most steps; it ends early if it no longer helps.")] = 2000,
     batch_size: Annotated[int, typer.Option(min=1, help="Jets in a step.")] = 64,
     lr: Annotated[float, typer.Option(min=1e-9, help="Learning rate of the head.")] = 1e-3,
@@ -91,6 +92,7 @@ def tagger(
         classes=names,
         mode=mode.value,
         head=head,
+        hidden=HIDDEN if head == "mlp" else (),
         learning=learning,
         seed=seed,
         out=out / "tagger",

@@ -83,8 +83,8 @@ def tagger_for(
     classes: Sequence[str],
     *,
     mode: Mode = "fine-tuned",
-    head: str = "summation",
-    hidden: tuple[int, ...] = (),
+    head: str = "mlp",
+    hidden: tuple[int, ...] = (128,),
     dropout: float = 0.1,
     seed: int = 0,
 ) -> Tagger:
@@ -108,6 +108,7 @@ def tagger_for(
         torch.manual_seed(seed)
         start = _untrained(backbone) if mode == "scratch" else copy.deepcopy(backbone)
         tagger = Tagger.on(start, tuple(classes), head=head, hidden=hidden, dropout=dropout)
+    torch.nn.init.zeros_(tagger.head.layers[-1].weight)  # sums over particles are large: begin undecided
     if mode == "frozen":
         tagger.backbone.requires_grad_(requires_grad=False)
     return tagger
@@ -263,8 +264,8 @@ def fine_tune(
     *,
     classes: Sequence[str],
     mode: Mode = "fine-tuned",
-    head: str = "summation",
-    hidden: tuple[int, ...] = (),
+    head: str = "mlp",
+    hidden: tuple[int, ...] = (128,),
     learning: Learning,
     seed: int = 0,
     out: str | Path | None = None,

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from jetlab.errors import InvalidJetsError, JetLabError
+from jetlab.errors import InvalidJetsError
 from jetlab.evaluate import separation
 from jetlab.tasks.finetune import MODES, Learning, Mode, backbone_of, fit_tagger, probabilities, tagger_for
 from jetlab.tasks.labelled import EncodedSet, Rows, encoded, labels_among
+from jetlab.tasks.points import Points, Rates
 from jetlab.train import Dataset
-from jetlab.train.checkpoints import write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from jetlab.train.engine import Precision
 
 __all__ = ["CANDIDATES", "Budget", "summarise", "transfer_curve", "transfer_gain"]
-
-Rates = tuple[float, float]
 
 CANDIDATES: dict[Mode, tuple[Rates, ...]] = {
     "scratch": ((3e-4, 3e-4), (1e-3, 1e-3), (3e-3, 3e-3)),
@@ -65,9 +63,9 @@ class Budget:
     batch_size : int
     """
 
-    epochs: int = 20
-    min_steps: int = 100
-    max_steps: int = 500
+    epochs: int = 15
+    min_steps: int = 80
+    max_steps: int = 400
     batch_size: int = 64
 
     def steps(self, jets: int) -> int:
@@ -85,7 +83,8 @@ def transfer_curve(
     modes: Sequence[Mode] = MODES,
     seeds: int = 3,
     background: str | None = None,
-    head: str = "summation",
+    head: str = "mlp",
+    hidden: tuple[int, ...] = (128,),
     budget: Budget = Budget(),
     candidates: Mapping[Mode, Sequence[Rates]] = CANDIDATES,
     tune: int = 1000,
@@ -114,14 +113,16 @@ def transfer_curve(
         Repetitions, each with labelled jets, weights and order of its own.
     background : str, optional
         What rejections refer to; by default QCD if it is among the classes, else the first.
-    head : str
-        Name in `jetlab.models.heads.HEADS`.
+    head, hidden
+        As in `jetlab.models.tagger.TaggerConfig`, the same in all modes. "summation" without hidden layers is the
+        published one; the plain one learns more steadily from few labels.
     budget : Budget
     candidates : mapping of str to sequence of (float, float)
-        Learning rates of head and backbone to try. The first seed tries them all and keeps the one of the lowest
-        validation loss, which the other seeds take over.
+        Learning rates of head and backbone to try. Every seed tries them all on its own labelled jets and keeps the
+        tagger of the lowest validation loss.
     tune : int
-        Above this number of labelled jets the rates of the largest size up to it are taken without trials.
+        Above this number of labelled jets nothing is tried: the rates are those of the lowest mean loss at the largest
+        size up to it.
     precision : {"fp32", "bf16"}
     device : str
     out : str or Path, optional
@@ -148,9 +149,9 @@ def transfer_curve(
     """
     study = _Study(
         model, train, test, classes=tuple(classes), sizes=tuple(sorted(set(sizes))), seeds=seeds, head=head,
-        background=background, budget=budget, precision=precision, device=device,
+        hidden=hidden, background=background, budget=budget, precision=precision, device=device,
     )  # fmt: skip
-    points = _Points(None if out is None else Path(out), study.settings())
+    points = Points(None if out is None else Path(out), study.settings())
     todo = [(mode, size, seed) for mode in modes for size in study.sizes for seed in range(seeds)]
     with _bar(progress, len(todo)) as report:
         for mode, size, seed in todo:
@@ -243,74 +244,6 @@ def _bar(progress: bool | Callable[[int, int], None], total: int) -> Iterator[Ca
 # ---- one study ------------------------------------------------------------------------------------------------------
 
 
-class _Points:
-    """Finished points, kept in a folder as they come.
-
-    Parameters
-    ----------
-    folder : Path or None
-    settings : dict
-        What the numbers depend on; points of other settings are refused.
-    """
-
-    def __init__(self, folder: Path | None, settings: dict[str, Any]) -> None:
-        self.folder = folder
-        self.rows: list[dict[str, Any]] = []
-        if folder is None:
-            return
-        folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
-        known = folder / "settings.json"
-        if known.exists():
-            _refuse_other(json.loads(known.read_text(encoding="utf-8")), json.loads(text), folder)
-        else:
-            with write_atomically(known) as file:
-                file.write(text.encode())
-        self._read(folder / "points.csv")
-
-    def add(self, row: dict[str, Any]) -> None:
-        """Keep a point."""
-        self.rows.append(row)
-        if self.folder is not None:
-            with write_atomically(self.folder / "points.csv") as file:
-                file.write(self.frame().to_csv(index=False).encode())
-
-    def find(self, mode: Mode, size: int, seed: int) -> dict[str, Any] | None:
-        """The point of this mode, number of labels and seed, if there is one."""
-        wanted = (mode, size, seed)
-        return next((r for r in self.rows if (r["mode"], r["labels"], r["seed"]) == wanted), None)
-
-    def rates(self, mode: Mode, size: int, tune: int) -> Rates | None:
-        """Learning rates that were best for the first seed: at this size, or above `tune` at the largest up to it."""
-        first = [r for r in self.rows if (r["mode"], r["seed"]) == (mode, 0)]
-        tuned = [r for r in first if size > tune >= r["labels"]] or [r for r in first if r["labels"] == size]
-        if not tuned:
-            return None
-        best = max(tuned, key=lambda r: r["labels"])
-        return best["lr"], best["backbone_lr"]
-
-    def frame(self) -> pd.DataFrame:
-        """All points, sorted."""
-        import pandas as pd
-
-        frame = pd.DataFrame(self.rows)
-        return frame.sort_values(["mode", "labels", "seed"], ignore_index=True) if len(frame) else frame
-
-    def _read(self, path: Path) -> None:
-        import pandas as pd
-
-        if path.exists():
-            self.rows = pd.read_csv(path).to_dict("records")
-
-
-def _refuse_other(found: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
-    differing = [name for name in wanted if found.get(name) != wanted[name]]
-    if differing:
-        facts = "; ".join(f"{name} was {found.get(name)!s:.60} and is now {wanted[name]!s:.60}" for name in differing)
-        msg = f"{folder} holds points of another study: {facts}. Give another folder as out"
-        raise JetLabError(msg)
-
-
 class _Study:
     """The jets of a study, prepared once, and one measurement after the other."""
 
@@ -324,16 +257,18 @@ class _Study:
         sizes: tuple[int, ...],
         seeds: int,
         head: str,
+        hidden: tuple[int, ...],
         background: str | None,
         budget: Budget,
         precision: Precision,
         device: str,
     ) -> None:
-        self.classes, self.sizes, self.head, self.budget = classes, sizes, head, budget
+        self.classes, self.sizes, self.budget = classes, sizes, budget
+        self.head: Any = {"head": head, "hidden": hidden}
         self.background = background or ("QCD" if "QCD" in classes else classes[0])
         self.learning = Learning(1, budget.batch_size, precision=precision, device=device)
         self.backbone = backbone_of(model)
-        reader = tagger_for(self.backbone, classes, head=head)
+        reader = tagger_for(self.backbone, classes)
         label = labels_among(train, classes)
         self.jets, self.known = len(train), label
         self.order = [_shuffled(label, len(classes), max(sizes), seed) for seed in range(seeds)]
@@ -349,7 +284,8 @@ class _Study:
         """What the numbers depend on, so that points of different studies are not mixed."""
         return {
             "classes": list(self.classes),
-            "head": self.head,
+            "head": self.head["head"],
+            "hidden": list(self.head["hidden"]),
             "background": self.background,
             "budget": asdict(self.budget),
             "precision": self.learning.precision,
@@ -368,7 +304,7 @@ class _Study:
         best: dict[str, Any] | None = None
         trials = []
         for lr, backbone_lr in rates:
-            tagger = tagger_for(self.backbone, self.classes, mode=mode, head=self.head, seed=seed)
+            tagger = tagger_for(self.backbone, self.classes, mode=mode, seed=seed, **self.head)
             learning = replace(
                 self.learning, steps=self.budget.steps(len(learn)), lr=lr, backbone_lr=backbone_lr
             )  # fmt: skip
@@ -393,7 +329,7 @@ class _Study:
         if mode != "frozen":
             return self.data, self.test
         if self._encodings is None:
-            reader = tagger_for(self.backbone, self.classes, mode="frozen", head=self.head)
+            reader = tagger_for(self.backbone, self.classes, mode="frozen")
             self._encodings = encoded(reader, self.data), encoded(reader, self.test)
         return self._encodings
 
