@@ -27,6 +27,9 @@ MAX_INSTRUCTIONS = 8_000_000
 MAX_DEPTH, MAX_ENTRIES = 40, 10_000
 """How deep settings may be nested, and how many entries they may have."""
 
+LONGEST = 2**31 - 1
+"""Of the sides of a tensor; what has no numbers could say any."""
+
 _DTYPES = {
     "torch.DoubleStorage": "float64",
     "torch.FloatStorage": "float32",
@@ -233,7 +236,8 @@ def _outside(tensor: StoredTensor, numbers: Tensor) -> str:
         return f"{len(tensor.shape)} dimensions with {len(tensor.stride)} strides"
     last = tensor.offset + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride, strict=True))
     count = math.prod(tensor.shape)
-    if count > len(numbers) or (count and last >= len(numbers)) or max(*tensor.shape, tensor.offset, 0) > len(numbers):
+    too_large = max(count, tensor.offset) > len(numbers) or max(tensor.shape, default=0) > LONGEST
+    if too_large or (count and last >= len(numbers)):
         return f"shape {tensor.shape} of {len(numbers)} numbers"
     return ""
 

@@ -17,6 +17,9 @@ from jetlab.errors import CheckpointError
 
 __all__ = ["Described", "Name", "Storage", "StoredTensor", "read_instructions"]
 
+MAX_STEPS = 1_000_000
+"""Instructions that are followed: a model of a thousand tensors with its optimizer takes a tenth."""
+
 
 @dataclass(frozen=True)
 class Name:
@@ -75,7 +78,10 @@ def read_instructions(data: bytes) -> Any:
     """
     machine = _Machine()
     try:
-        for instruction, argument, _ in pickletools.genops(data):
+        for step, (instruction, argument, _) in enumerate(pickletools.genops(data)):
+            if step == MAX_STEPS:
+                msg = f"it has more than {MAX_STEPS:,} instructions, more than any model needs"
+                raise CheckpointError(msg)
             machine.do(instruction.name, argument)
         return machine.result
     except CheckpointError:

@@ -44,6 +44,7 @@ def results(model: nn.Module, golden: Golden) -> dict[str, Computed | Skipped]:
         If the model is of another kind than the arrays.
     """
     from jetlab.models.alpha import OmniJetAlpha
+    from jetlab.models.sequences import SequenceBackbone
     from jetlab.models.tagger import Tagger
     from jetlab.models.tokenizers import VQVAE
 
@@ -51,9 +52,10 @@ def results(model: nn.Module, golden: Golden) -> dict[str, Computed | Skipped]:
         return _tokenizer(model, golden)
     if isinstance(model, OmniJetAlpha):
         return _generator(model, golden)
-    if isinstance(model, Tagger):
+    if isinstance(model, Tagger) and isinstance(model.backbone, SequenceBackbone):
         return _classifier(model, golden)
-    msg = f"{golden.checkpoint} is a {type(model).__name__}, expected a tokenizer, generator or tagger"
+    kind = f"{type(model.backbone).__name__} tagger" if isinstance(model, Tagger) else type(model).__name__
+    msg = f"{golden.checkpoint} holds a {kind}, expected a tokenizer, generator or classifier of OmniJet-alpha"
     raise CheckpointError(msg)
 
 

@@ -21,7 +21,7 @@ __all__ = ["CONFIG_NAME", "model_settings", "published_recipe"]
 
 CONFIG_NAME = "config.yaml"
 
-MAX_BYTES = 1_000_000
+MAX_BYTES = 200_000
 
 _FIELDS = {name: ours for name, ours in JETCLASS_COLUMNS.items() if name not in ("part_px", "part_py", "part_deta")} | {
     "part_pt": "pt",
