@@ -108,7 +108,8 @@ def tagger_for(
         torch.manual_seed(seed)
         start = _untrained(backbone) if mode == "scratch" else copy.deepcopy(backbone)
         tagger = Tagger.on(start, tuple(classes), head=head, hidden=hidden, dropout=dropout)
-    torch.nn.init.zeros_(tagger.head.layers[-1].weight)  # sums over particles are large: begin undecided
+    outputs: Any = tagger.head.layers
+    torch.nn.init.zeros_(outputs[-1].weight)  # sums over particles are large: begin undecided
     if mode == "frozen":
         tagger.backbone.requires_grad_(requires_grad=False)
     return tagger
