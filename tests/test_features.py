@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
 from jetlab.errors import InvalidJetsError, UnitsError
-from jetlab.features import JETCLASS_COLUMNS, JETCLASS_JET_COLUMNS, JETCLASS_RECIPES, OMNIJET_RECIPE, Recipe
+from jetlab.features import JETCLASS_COLUMNS, JETCLASS_JET_COLUMNS, JETCLASS_RECIPES, OMNIJET_RECIPE, Feature, Recipe
 from jetlab.jets import Jets, wrap_phi
 from jetlab.vocabulary import PARTICLE_TYPES
 
@@ -168,3 +169,35 @@ def test_raw_columns_give_the_golden_inputs(name: str, prefix: str) -> None:
     expected = golden[f"{prefix}features"].transpose(0, 2, 1)[mask]
     np.testing.assert_allclose(features.x, expected, rtol=0, atol=1e-6)
     np.testing.assert_array_equal(features.x[:, -2:], golden[f"{prefix}points"].transpose(0, 2, 1)[mask])
+
+
+def test_inputs_leave_constituents_out_by_limits_of_their_own() -> None:
+    """Limits are of physical values and excluded; one that fails takes the constituent with all its inputs."""
+    recipe = Recipe(
+        "cut",
+        (Feature("pt", function="log", above=1.0), Feature("deta", above=-0.2, below=0.3), Feature("dphi")),
+        max_particles=2,
+        max_distance=None,
+    )
+    columns = {
+        "pt": np.array([9.0, 8.0, 7.0, 6.0, 1.0, 5.0]),
+        "deta": np.array([-0.2, -0.1, 0.3, 0.29, 0.0, 0.0]),
+        "dphi": np.array([0.0, 2.0, 0.0, -2.0, 0.0, 0.0]),
+    }
+    found = recipe.from_columns(np.array([0, 5, 6]), columns, jets={})
+    assert found.offsets.tolist() == [0, 2, 3]
+    np.testing.assert_allclose(found.x[:, 0], np.log([8.0, 6.0, 5.0]), rtol=1e-6)
+    assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+
+
+def test_limits_of_a_quantity_that_is_not_there_are_named() -> None:
+    recipe = Recipe("cut", (Feature("d0", below=1.0),), max_distance=None)
+    with pytest.raises(InvalidJetsError, match="recipe cut needs d0, which these constituents do not have"):
+        recipe.from_columns(np.array([0, 1]), {"pt": np.ones(1)}, jets={})
+
+
+@pytest.mark.parametrize("function", ["log", "exp", "tanh", "signed_log", "identity"])
+def test_functions_of_inputs_have_inverses(function: Literal["log", "exp", "tanh", "signed_log", "identity"]) -> None:
+    feature = Feature("d0", subtract=0.3, multiply=2.0, function=function)
+    values = np.array([0.1, 0.5, 2.0] if function == "log" else [-2.0, -0.1, 0.3, 1.5])
+    np.testing.assert_allclose(feature.inverse(feature.forward(values)), values, rtol=1e-5, atol=1e-6)

@@ -267,7 +267,7 @@ def test_pt_in_the_wrong_unit_is_refused(written: Written) -> None:
     total = np.repeat(jets.pt, jets.multiplicity)
     with pytest.raises(UnitsError, match="given relative to the jet"):
         tokenizer.encode(Jets.from_flat(jets.offsets, columns | {"pt": columns["pt"] / total}))
-    with pytest.raises(UnitsError, match="looks like MeV"):
+    with pytest.raises(UnitsError, match="are the momenta in MeV"):
         tokenizer.encode(Jets.from_flat(jets.offsets, columns | {"pt": columns["pt"] * 1000}))
 
 

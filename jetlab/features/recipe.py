@@ -22,9 +22,6 @@ BLOCK = 1024
 
 LARGEST_TANH = float(np.nextafter(np.float32(1), np.float32(0)))
 
-LARGEST_MEDIAN_PT = 2000.0
-"""No collider makes jets whose median constituent has more GeV than this."""
-
 SOFT = 1e-5
 """What ``signed_log`` adds to the size of a value, as the tokenizers of arXiv:2512.04149 do."""
 
@@ -334,12 +331,6 @@ def _check_gev(jets: Jets) -> None:
         msg = (
             f"the median constituent pT is {median:.3g}, expected GeV: this looks like pT relative to the jet. "
             "Multiply it by the jet pT in GeV"
-        )
-        raise UnitsError(msg)
-    if median > LARGEST_MEDIAN_PT:
-        msg = (
-            f"the median constituent pT is {median:.4g}, expected GeV: this looks like MeV. Divide momenta, "
-            "energies and masses by 1000"
         )
         raise UnitsError(msg)
 
