@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from jetlab.cli._study_tokens import tokens
 from jetlab.cli._study_transfer import transfer
 
 __all__ = ["app"]
@@ -13,7 +14,8 @@ app = typer.Typer(help="Measure with many trainings, with seeds and bands.", no_
 
 @app.callback()
 def _group() -> None:
-    """Keep the name of the study a word of its own, also while there is only one."""
+    """Keep the name of the study a word of its own."""
 
 
+app.command("tokens")(tokens)
 app.command("transfer")(transfer)

@@ -8,18 +8,23 @@ from jetlab.plots.canvas import SlideFigure, as_svg
 from jetlab.plots.confusion import confusion_matrix
 from jetlab.plots.jets import jet_display, jet_image
 from jetlab.plots.overlay import overlay, overlays
+from jetlab.plots.tokens import codebook_use, token_clouds, token_resolution, tokenizer_sweep
 from jetlab.plots.training import training_curves
 from jetlab.plots.transfer import transfer_curves
 
 __all__ = [
     "SlideFigure",
     "as_svg",
+    "codebook_use",
     "confusion_matrix",
     "distance_table",
     "jet_display",
     "jet_image",
     "overlay",
     "overlays",
+    "token_clouds",
+    "token_resolution",
+    "tokenizer_sweep",
     "training_curves",
     "transfer_curves",
 ]
