@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from jetlab.cli import compare, dashboard, data, generate, models, simulate, study, train
+from jetlab.cli import compare, dashboard, data, generate, models, simulate, study, tokenize, train
 from jetlab.cli._terminal import fail
 from jetlab.errors import JetLabError
 
@@ -27,6 +27,7 @@ app = typer.Typer(
 
 app.command("simulate")(simulate.simulate)
 app.add_typer(train.app, name="train")
+app.command("tokenize")(tokenize.tokenize)
 app.command("generate")(generate.generate)
 app.command("compare")(compare.compare)
 app.add_typer(study.app, name="study")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jetlab.cli import _train_alpha, _train_tagger
+from jetlab.cli import _train_alpha, _train_tagger, _train_tokenizer
 from jetlab.cli._card import omnijet_card, save_curves
 from jetlab.cli._options import Seed, class_names
 from jetlab.cli._terminal import announce, next_command, wrote
@@ -41,6 +41,7 @@ def _group() -> None:
 
 app.command("alpha")(_train_alpha.alpha)
 app.command("tagger")(_train_tagger.tagger)
+app.command("tokenizer")(_train_tokenizer.tokenizer)
 
 
 @app.command("omnijet")

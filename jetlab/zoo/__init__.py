@@ -8,5 +8,15 @@ from __future__ import annotations
 
 from jetlab.zoo.catalog import describe, list_models, model_card, write_section
 from jetlab.zoo.pretrained import from_pretrained, save_pretrained
+from jetlab.zoo.tokens import read_tokens, write_tokens
 
-__all__ = ["describe", "from_pretrained", "list_models", "model_card", "save_pretrained", "write_section"]
+__all__ = [
+    "describe",
+    "from_pretrained",
+    "list_models",
+    "model_card",
+    "read_tokens",
+    "save_pretrained",
+    "write_section",
+    "write_tokens",
+]

@@ -16,6 +16,12 @@ __all__ = ["FiniteScalarQuantizer", "Learning", "Quantized", "VectorQuantizer", 
 
 Learning = Literal["means", "gradient"]
 
+NORMAL = 1.702
+"""The logistic function of this times x is nearly the normal distribution function of x."""
+
+SMALLEST = 1e-3
+"""Variance, as a share of the largest one, below which a direction counts as empty and is not widened further."""
+
 
 class Quantized(NamedTuple):
     """Codebook vectors (m, d) with the gradient of the points, their codes (m,) and the loss of the quantizer."""
@@ -175,9 +181,10 @@ class VectorQuantizer(nn.Module):
         dead = self.counts < self.revive_below * self.counts.mean()
         if dead.any():
             pick = torch.randint(len(points), (int(dead.sum()),), generator=generator, device=points.device)
-            self.counts[dead] = self.counts.mean()
+            usual = self.counts.mean()
+            self.counts[dead] = usual
             if self.learning == "means":
-                self.sums[dead] = points[pick] * self.counts.mean()
+                self.sums[dead] = points[pick] * usual
             else:
                 self.codebook[dead] = points[pick]
         if self.learning == "means":
@@ -185,36 +192,45 @@ class VectorQuantizer(nn.Module):
 
 
 class FiniteScalarQuantizer(nn.Module):
-    """Each direction of the latent space is rounded to a few levels; nothing of it is learned.
+    """Each direction of the latent space is cut into a few levels, with nothing of them to learn by gradient.
+
+    The points are centred, made uncorrelated and of unit spread, and squeezed between 0 and 1 by nearly the normal
+    distribution function, so that the levels of all directions are about equally full. For its first steps it measures
+    mean and covariance of the points and does not round, as `VectorQuantizer` waits before it starts.
 
     Parameters
     ----------
     levels : tuple of int
         Number of levels in each direction, at least 2. The codes count the points of this grid, the last direction
         fastest.
+    wait : int
+        Training steps before rounding begins; from then on mean and covariance stay as they were measured.
 
     References
     ----------
-    Mentzer et al., "Finite scalar quantization: VQ-VAE made simple", arXiv:2309.15505.
+    Mentzer et al., "Finite scalar quantization: VQ-VAE made simple", arXiv:2309.15505. Levels of equal width, and
+    making the points uncorrelated, are ours.
     """
 
-    counts: Tensor
+    levels: Tensor
     strides: Tensor
+    centre: Tensor
+    covariance: Tensor
+    steps: Tensor
 
-    def __init__(self, levels: tuple[int, ...]) -> None:
+    def __init__(self, levels: tuple[int, ...], *, wait: int = 200) -> None:
         super().__init__()
+        self.size, self.wait = math.prod(levels), wait
         strides = [math.prod(levels[i + 1 :]) for i in range(len(levels))]
-        self.register_buffer("counts", torch.tensor(levels), persistent=False)
+        self.register_buffer("levels", torch.tensor(levels), persistent=False)
         self.register_buffer("strides", torch.tensor(strides), persistent=False)
-
-    @property
-    def size(self) -> int:
-        """Number of points of the grid."""
-        return int(self.counts.prod())
+        self.register_buffer("centre", torch.zeros(len(levels)))
+        self.register_buffer("covariance", torch.eye(len(levels)))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     def vectors(self) -> Tensor:
         """Points of the grid, between -1 and 1, shape ``(size, d)``."""
-        return self.points(torch.arange(self.size, device=self.counts.device))
+        return self.points(torch.arange(self.size, device=self.levels.device))
 
     def codes(self, points: Tensor) -> Tensor:
         """Codes of points of shape ``(m, d)``."""
@@ -222,19 +238,40 @@ class FiniteScalarQuantizer(nn.Module):
 
     def points(self, codes: Tensor) -> Tensor:
         """Points of the grid of codes of any shape."""
-        places = codes[..., None] // self.strides % self.counts
-        return 2 * places / (self.counts - 1) - 1
+        return self._on_grid(codes[..., None] // self.strides % self.levels)
 
     def forward(self, points: Tensor, generator: torch.Generator | None = None) -> Quantized:  # noqa: ARG002
         """Quantize points of shape ``(m, d)``; the gradient passes the rounding as if it were not there."""
-        places = self._places(points.float())
-        rounded = places + (places.round() - places).detach()
-        on_grid = 2 * rounded / (self.counts - 1) - 1
-        return Quantized(on_grid, self._numbers(places.detach().round()), places.new_zeros(()))
+        points, waiting = points.float(), False
+        if self.training and len(points):
+            self.steps += 1
+            waiting = bool(self.steps <= self.wait)
+            if waiting:
+                self._measure(points)
+        places = self._places(points)
+        rounded = places.detach().round()
+        through = places if waiting else places + (rounded - places).detach()
+        return Quantized(self._on_grid(through), self._numbers(rounded), places.new_zeros(()))
+
+    @torch.no_grad()
+    def _measure(self, points: Tensor) -> None:
+        deviation = points - points.mean(0)
+        self.centre.lerp_(points.mean(0), 0.1)
+        self.covariance.lerp_(deviation.T @ deviation / len(points), 0.1)
 
     def _places(self, points: Tensor) -> Tensor:
-        """Place on the grid before rounding: from -0.5 to half a level beyond the last, so that all are as wide."""
-        return self.counts * torch.sigmoid(2 * points).clamp(1e-4, 1 - 1e-4) - 0.5
+        """Place among the levels before rounding, from -0.5 to half a level beyond the last: all are as wide."""
+        with torch.autocast(points.device.type, enabled=False):
+            share = torch.sigmoid(NORMAL * (points - self.centre) @ self._whitening())
+        return self.levels * share.clamp(1e-4, 1 - 1e-4) - 0.5
+
+    def _whitening(self) -> Tensor:
+        """Symmetric matrix that makes points of the measured covariance uncorrelated and of unit spread."""
+        variances, axes = torch.linalg.eigh(self.covariance)
+        return axes * (variances + SMALLEST * variances[-1]).rsqrt() @ axes.T
+
+    def _on_grid(self, places: Tensor) -> Tensor:
+        return 2 * places / (self.levels - 1) - 1
 
     def _numbers(self, places: Tensor) -> Tensor:
         return (places.long() * self.strides).sum(-1)

@@ -255,7 +255,7 @@ def _blocks(config: VQVAEConfig) -> nn.ModuleList:
 
 def _quantizer(config: VQVAEConfig) -> VectorQuantizer | FiniteScalarQuantizer:
     if config.quantizer == "fsq":
-        return FiniteScalarQuantizer(config.levels)
+        return FiniteScalarQuantizer(config.levels, wait=config.wait)
     return VectorQuantizer(
         config.codebook_size,
         config.latent_width,
