@@ -353,6 +353,28 @@ def test_bare_codes_are_refused_by_a_published_tagger() -> None:
 
 
 @needs_parity
+def test_a_published_tagger_reads_jets_with_its_tokenizer(tmp_path: Path) -> None:
+    tagger = jetlab.from_pretrained(PARITY / "classifier_class_attention" / "classifier.ckpt")
+    tokenizer = jetlab.from_pretrained(PARITY / "vqvae_normformer" / "model_ckpt.ckpt")
+    jets, rows = toy_jets(12), np.arange(12)
+    with pytest.raises(JetLabError, match="came without its tokenizer"):
+        tagger.prepare(jets)
+    with pytest.raises(JetLabError, match="the tokenizer has 40 codes, the transformer 64"):
+        tagger.use(jetlab.from_pretrained(PARITY / "vqvae_mlp" / "model_ckpt.ckpt"))
+    tagger.use(tokenizer)
+    logits = tagger(tagger.prepare(jets).batch(rows))
+    ids, counts = ids_of_tokens(tokenizer.encode(jets))
+    rows_of_ids = np.split(ids, np.cumsum(counts)[:-1])
+    padded = np.array([np.pad(row[:25], (0, max(0, 25 - len(row)))) for row in rows_of_ids])
+    theirs = torch.from_numpy(our_ids(padded, 64))
+    mask = torch.arange(25) < torch.from_numpy(counts)[:, None]
+    torch.testing.assert_close(logits, tagger(SequenceBatch(theirs, mask)), rtol=1e-5, atol=1e-5)
+    jetlab.save_pretrained(tagger, tmp_path / "mine")
+    back = jetlab.from_pretrained(tmp_path / "mine")
+    torch.testing.assert_close(back(back.prepare(jets).batch(rows)), logits)
+
+
+@needs_parity
 @pytest.mark.parametrize("name", ["generative", "classifier_summation", "classifier_class_attention"])
 def test_transformers_need_no_config_beside_them(name: str, tmp_path: Path) -> None:
     [file] = (PARITY / name).glob("*.ckpt")

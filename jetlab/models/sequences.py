@@ -7,7 +7,7 @@ generation needs, the outputs, is left behind.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,7 +22,7 @@ from jetlab.models.tokens import SequenceBatch, SequenceSet
 if TYPE_CHECKING:
     from jetlab.features import Recipe
     from jetlab.jets import Jets
-    from jetlab.models.tokenizers import Tokenizer
+    from jetlab.models.tokenizers import VQVAE, BinnedTokenizer, Tokenizer
 
 __all__ = ["SequenceBackbone", "SequenceConfig"]
 
@@ -115,6 +115,23 @@ class SequenceBackbone(nn.Module):
         state, wanted = model.state_dict(), made.state_dict()
         made.load_state_dict({name: state[name] for name in wanted})
         return made
+
+    def use(self, tokenizer: VQVAE | BinnedTokenizer) -> None:
+        """Take this tokenizer, for a backbone that came without its own, so that it reads jets.
+
+        Raises
+        ------
+        JetLabError
+            If its codes are not those that the transformer knows.
+        """
+        if tokenizer.codebook_size != (codes := self.gpt.config.vocabulary.codes):
+            msg = (
+                f"the tokenizer has {tokenizer.codebook_size} codes, the transformer {codes}; "
+                "they do not belong together"
+            )
+            raise JetLabError(msg)
+        self.config = replace(self.config, model=replace(self.config.model, tokenizer=tokenizer.config))
+        self.tokenizer = tokenizer.requires_grad_(requires_grad=False)
 
     def untrained(self) -> SequenceBackbone:
         """The same architecture and tokenizer with a transformer that has learned nothing."""

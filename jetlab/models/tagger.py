@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor, nn
 
 from jetlab.batches import Batch, ParticleSet
+from jetlab.errors import JetLabError
 from jetlab.features import Recipe
 from jetlab.models.deepsets import DeepSets, DeepSetsConfig
 from jetlab.models.encoding import EncodedBatch
@@ -20,6 +21,7 @@ from jetlab.vocabulary import CLASSES
 
 if TYPE_CHECKING:
     from jetlab.jets import Jets
+    from jetlab.models.tokenizers import VQVAE, BinnedTokenizer
     from jetlab.models.tokens import SequenceSet
 
 __all__ = ["BACKBONES", "BackboneConfig", "Tagger", "TaggerConfig"]
@@ -128,6 +130,20 @@ class Tagger(nn.Module):
         made = cls(TaggerConfig(backbone.config, hidden, dropout, tuple(classes), head))  # type: ignore[arg-type]
         made.backbone = backbone
         return made
+
+    def use(self, tokenizer: VQVAE | BinnedTokenizer) -> None:
+        """Take this tokenizer, for a tagger of token sequences that came without its own, so that it reads jets.
+
+        Raises
+        ------
+        JetLabError
+            If the tagger reads no codes, or codes of another tokenizer.
+        """
+        if not isinstance(self.backbone, SequenceBackbone):
+            msg = f"a tagger on a {self.config.backbone_name} reads constituents, not codes; it needs no tokenizer"
+            raise JetLabError(msg)
+        self.backbone.use(tokenizer)
+        self.config = replace(self.config, backbone=self.backbone.config)
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -60,6 +60,8 @@ def load_generator(checkpoint: Checkpoint) -> OmniJetAlpha:
 def load_tagger(checkpoint: Checkpoint) -> Tagger:
     """Load a classifier of token sequences; its classes have numbers, since the file does not name them.
 
+    It comes without its tokenizer: give it with ``use(tokenizer)``, and it reads jets.
+
     Raises
     ------
     CheckpointError
