@@ -178,8 +178,6 @@ def token_clouds(cloud: pd.DataFrame, *, title: str = "", theme: str = "light") 
         for axes, (x, y) in zip(panels, pairs, strict=True):
             axes.set_xlabel(labels[x])
             axes.set_ylabel(labels[y])
-            if x == "pt":
-                axes.set_xscale("log")
         panels[0].set_title(title, loc="left")
         panels[2].legend(loc="center left", bbox_to_anchor=(1.02, 0.5), markerscale=1.8, fontsize=12)
     return figure
@@ -261,12 +259,24 @@ def tokenizer_sweep(
                     marker=marker, ms=7, label=KIND_NAMES[kind],
                 )  # fmt: skip
             _original(axes, table, name, theme)
-            axes.set_xscale("log", base=2)
+            axes.set_xscale("log")
+            sizes = sorted({int(size) for size in swept["codebook_size"].dropna()})
+            axes.set_xticks(_apart(sizes), [f"{size:,}" for size in _apart(sizes)])
+            axes.minorticks_off()
             axes.set_xlabel("Size of the codebook")
             axes.set_ylabel(_SWEEP.get(name, name.replace("_", " ")))
             axes.grid(visible=True, axis="y", color=THEMES[theme].faint, lw=0.8)
         panels[0].legend(loc="upper right", fontsize=12)
     return figure
+
+
+def _apart(sizes: Sequence[int]) -> list[int]:
+    """Those of the rising sizes that are far enough from each other to be written on an axis."""
+    kept: list[int] = []
+    for size in sizes:
+        if not kept or size > 1.5 * kept[-1]:
+            kept.append(size)
+    return kept
 
 
 def _errors(rows: pd.DataFrame, name: str) -> FloatArray:

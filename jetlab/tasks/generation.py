@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from jetlab.errors import InvalidJetsError
-from jetlab.evaluate import compare_by_class, physics_distances
+from jetlab.evaluate import compare_by_class, observe, physics_distances
 from jetlab.evaluate.frechet import FEWEST
 from jetlab.observables.energyflow import energy_flow_polynomials
 from jetlab.tasks.classifier_test import Classifier
@@ -89,9 +89,10 @@ def generation_table(
             raise InvalidJetsError(msg)
     classes = [name for name in generated.class_counts() if name in true.class_counts()]
     rows: list[dict[str, Any]] = []
+    ours = observe(generated, observables)
     with _Steps(progress, len(references) * (len(classes) + 1)) as step:
         for role, reference in references.items():
-            table = compare_by_class(reference, generated, observables=observables, bootstrap=bootstrap, seed=seed)
+            table = compare_by_class(observe(reference, observables), ours, bootstrap=bootstrap, seed=seed)
             rows += [_distance_row(role, row) for row in table.to_dict("records") if row["class"] in classes]
             step()
             for name in classes:
