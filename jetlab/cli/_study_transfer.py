@@ -53,7 +53,7 @@ def transfer(
     """
     from jetlab.data import load_jets
     from jetlab.plots import transfer_curves
-    from jetlab.tasks.transfer import Budget, summarise, transfer_curve
+    from jetlab.tasks.transfer import Budget, summarise, transfer_curve, transfer_gain
     from jetlab.zoo import from_pretrained
 
     names = class_names(classes)
@@ -83,6 +83,7 @@ def transfer(
         raise typer.Exit(130)
     summary = summarise(points)
     _show(summary)
+    _show_gain(transfer_gain(points))
     summary.to_csv(out / "summary.csv", index=False)
     for ending in ("png", "pdf"):
         transfer_curves(summary).savefig(out / f"transfer.{ending}")
@@ -145,3 +146,17 @@ def _show(summary: pd.DataFrame) -> None:
     ]
     title = f"Median and band ({summary['band'].iloc[0]}) of {summary['seeds'].max()} seeds"
     table(title, ("Mode", "Labels", "Accuracy", "AUC", "1/ε_B at 50 %", "CPU time"), rows)
+
+
+def _show_gain(gain: pd.DataFrame) -> None:
+    rows = [
+        (
+            row["mode"],
+            f"{row['labels']:,}",
+            f"{row['gain']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]",
+            f"{row['better']:.0%}",
+        )
+        for _, row in gain.iterrows()
+    ]
+    if rows:
+        table("AUC above that from scratch, on the same labels", ("Mode", "Labels", "Mean and range", "Seeds"), rows)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from jetlab.tasks.finetune import Learning, fine_tune
 from jetlab.tasks.tagging import classify, remembered_inputs
+from jetlab.tasks.transfer import transfer_curve
 
-__all__ = ["classify", "remembered_inputs"]
+__all__ = ["Learning", "classify", "fine_tune", "remembered_inputs", "transfer_curve"]
