@@ -142,3 +142,12 @@ def test_generation_table_needs_labels() -> None:
     bare = Jets.from_checked(jets.offsets, {f: jets.flat(f) for f in jets.fields})
     with pytest.raises(InvalidJetsError, match="the generated jets need labels"):
         generation_table(bare, jets)
+
+
+def test_after_a_training_that_was_stopped_no_other_begins(tmp_path: Path) -> None:
+    jets, answers = marked_jets(60, 0), iter([False, False, True])
+    found = classifier_test(
+        {"a": jets}, {"a": jets}, classifiers=[QUICK], seeds=[0, 1, 2], out=tmp_path, stop=lambda: next(answers)
+    )
+    assert not found.complete
+    assert not list(tmp_path.iterdir())

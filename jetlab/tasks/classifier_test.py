@@ -138,7 +138,7 @@ class ClassifierTest:
     classes : pandas.DataFrame
         For each of them one row a class with the columns of `jetlab.evaluate.tagging_table`.
     complete : bool
-        Whether all networks were trained; False if stopped before.
+        Whether all networks were trained; False if stopped before, such as by Ctrl-C.
     """
 
     runs: pd.DataFrame
@@ -236,7 +236,7 @@ def classifier_test(
         asked = asdict(classifier) | dict(about or {})
         path = None if out is None else Path(out) / f"{kind}-{classifier.network}-{seed}.json"
         found = _kept(path, asked)
-        if found is None and not (stop is not None and stop()):
+        if found is None and complete and not (stop is not None and stop()):
             if kind not in given:
                 given = {kind: (_given(train[kind]), _given(test[kind]))}
             began = time.perf_counter()

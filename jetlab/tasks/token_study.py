@@ -191,7 +191,8 @@ def token_study(
         records[name] = record
     measured = {name: TokenMeasures.load(folder / name) for name in records}
     complete = len(records) == len(sweep.names)
-    tested = _classifiers(train, test, sweep, folder, list(records), progress=progress, say=say, stop=stop)
+    asked = stop if complete else (lambda: True)
+    tested = _classifiers(train, test, sweep, folder, list(records), progress=progress, say=say, stop=asked)
     said = {"jets": jets | {"classifiers": min(sweep.classifier_jets, len(train))}, "sweep": asdict(sweep)}
     said |= {"minutes": {name: record["minutes"] for name, record in records.items()}, **(provenance or {})}
     study = TokenStudy(_table(records, measured, tested), measured, tested, said, complete and tested.complete)
@@ -222,11 +223,12 @@ def _classifiers(
         if not wanted or not sweep.seeds:
             continue
         say(f"Classifiers on {name}")
+        ended = not all(p.complete for p in parts)
         parts.append(
             classifier_test(
                 {name: partial(_rebuilt, train, folder, name)}, {name: partial(_rebuilt, test, folder, name)},
                 classifiers=wanted, seeds=sweep.seeds, out=folder / "classifiers", about=about, progress=progress,
-                stop=stop,
+                stop=(lambda: True) if ended else stop,
             )
         )  # fmt: skip
     if not parts:
