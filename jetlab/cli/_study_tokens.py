@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["tokens"]
 
-VALID = 4000
-"""Jets that trainings are watched on, where the file marks none."""
+VALID, TEST = 4000, 20_000
+"""Jets that trainings are watched on, and that are measured with unless another number is asked for."""
 
 FIGURES = ("mass", "tau21", "tau32")
 
@@ -35,7 +35,14 @@ def tokens(
     preset: Annotated[str, typer.Option(help="Sizes of the networks: tiny or published.")] = "tiny",
     steps: Annotated[int, typer.Option(min=1, help="Steps of each tokenizer.")] = 2000,
     batch_size: Annotated[int, typer.Option(min=1, help="Jets in a step of a tokenizer.")] = 128,
-    test: Annotated[int, typer.Option(min=100, help="Jets to measure with.")] = 20_000,
+    test: Annotated[
+        int | None,
+        typer.Option(
+            min=100,
+            help="Measure with this many jets, drawn at random, and learn from all others.",
+            show_default="as marked in the file, or 20000",
+        ),
+    ] = None,
     n: AtMost = None,
     seeds: Annotated[int, typer.Option(min=0, help="Trainings of each classifier; 0 for none.")] = 3,
     classifier_steps: Annotated[int, typer.Option(min=1, help="Steps of each DeepSets classifier.")] = 1500,
@@ -121,12 +128,12 @@ def _numbers(text: str) -> tuple[int, ...]:
         raise typer.BadParameter(msg, param_hint="--codes") from None
 
 
-def _parts(jets: Jets, test: int) -> tuple[Jets, Jets, Jets]:
-    """Jets to learn from, to watch and to measure with: as marked in the file, else the last ones are held out."""
-    if "split" in jets.info and {0, 1, 2} <= set(jets.info["split"].tolist()):
+def _parts(jets: Jets, test: int | None) -> tuple[Jets, Jets, Jets]:
+    """Jets to learn from, to watch and to measure with: as marked in the file, or drawn at random."""
+    if test is None and "split" in jets.info and {0, 1, 2} <= set(jets.info["split"].tolist()):
         train, valid, held_out = (_spread(jets[jets.info["split"] == k]) for k in range(3))
-        return train, valid[:VALID], held_out[:test]
-    watched = min(VALID, len(jets) // 10)
+        return train, valid[:VALID], held_out[:TEST]
+    test, watched = test or TEST, min(VALID, len(jets) // 10)
     if len(jets) <= test + watched:
         msg = f"there are {len(jets):,} jets, too few to measure with {test:,} of them; give more, or a smaller --test"
         raise typer.BadParameter(msg, param_hint="--test")
