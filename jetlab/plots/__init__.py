@@ -6,6 +6,7 @@ Colours come from `jetlab.style`; the numbers drawn come from `jetlab.evaluate`.
 from jetlab.evaluate.tables import distance_table
 from jetlab.plots.canvas import SlideFigure, as_svg
 from jetlab.plots.confusion import confusion_matrix
+from jetlab.plots.generation import generation_quality
 from jetlab.plots.jets import jet_display, jet_image
 from jetlab.plots.overlay import overlay, overlays
 from jetlab.plots.tokens import codebook_use, token_clouds, token_resolution, tokenizer_sweep
@@ -18,6 +19,7 @@ __all__ = [
     "codebook_use",
     "confusion_matrix",
     "distance_table",
+    "generation_quality",
     "jet_display",
     "jet_image",
     "overlay",
