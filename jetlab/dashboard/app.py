@@ -8,6 +8,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 import panel as pn
+from panel.io.resources import get_dist_path
 from tornado.ioloop import IOLoop
 
 from jetlab import style
@@ -15,11 +16,16 @@ from jetlab.dashboard.components import STATIC, CopyButton, PageBridge
 from jetlab.dashboard.helptext import help_html
 from jetlab.dashboard.jetcards import ImageCard, JetsCard
 from jetlab.dashboard.library import Library, library
+from jetlab.dashboard.parts import WIDE, choice
 from jetlab.dashboard.plotcard import PlotCard
 from jetlab.dashboard.rail import Rail
 from jetlab.dashboard.session import CompareSession
 from jetlab.dashboard.tablecard import TableCard
+from jetlab.dashboard.tokens.session import TokenSession
+from jetlab.dashboard.tokens.studycard import STUDY
+from jetlab.dashboard.tokens.view import PLACES, TokenStatus, TokensView
 from jetlab.dashboard.views import NoticeView, StatusView, VerdictView
+from jetlab.zoo.studies import studies
 
 if TYPE_CHECKING:
     from bokeh.document import Document
@@ -28,7 +34,7 @@ __all__ = ["CompareDashboard"]
 
 
 class CompareDashboard:
-    """True and generated jets side by side.
+    """True and generated jets side by side, and what jets lose as tokens: two views of one page.
 
     Parameters
     ----------
@@ -41,13 +47,19 @@ class CompareDashboard:
     ----------
     session : CompareSession
         Choices and results; drive this to drive the page.
+    token_session : TokenSession
+        Results of the view of tokens.
+    tokens : TokensView or None
+        That view; None before it is opened.
     """
 
     def __init__(self, *, query: Mapping[str, str] | None = None, shared: Library | None = None) -> None:
-        self.session = CompareSession(shared or library(), post=_poster())
+        post = _poster()
+        self.session = CompareSession(shared or library(), post=post)
+        self.token_session = TokenSession(self.session, post=post)
         self.session.open(dict(query or {}))
         settings = self.session.settings
-        self._bridge = PageBridge(query=settings.to_query(), theme=settings.theme)
+        self._bridge = PageBridge(query=settings.to_query(), theme=settings.theme, view=settings.view)
         self._bridge.param.watch(lambda event: setattr(settings, "theme", event.new), "theme")
         settings.param.watch(self._follow, list(settings.param))
         self.rail = Rail(self.session)
@@ -55,20 +67,34 @@ class CompareDashboard:
         self.jets, self.image = JetsCard(self.session), ImageCard(self.session)
         self.table = TableCard(self.session)
         self.notices, self.status = NoticeView(self.session), StatusView(self.session)
+        self._switch = choice({"Jets": "jets", "Tokens": "tokens"}, settings.view, css="jl-view", width=150)
+        self._switch.param.watch(lambda event: setattr(settings, "view", event.new), "value")
+        self.token_status = TokenStatus(self.token_session)
+        self.tokens: TokensView | None = None
+        self._token_places = {name: pn.Column(**WIDE) for name in PLACES}
+        settings.param.watch(self._open_tokens, "view")
+        self._open_tokens()
 
     @classmethod
     def from_request(cls, *, shared: Library | None = None) -> CompareDashboard:
         """Dashboard of the session that is being served, with the choices in its address; ends with the session."""
         query = {name: values[0].decode(errors="replace") for name, values in pn.state.session_args.items() if values}
         dashboard = cls(query=query, shared=shared)
-        pn.state.on_session_destroyed(lambda _: dashboard.session.close())
+        pn.state.on_session_destroyed(lambda _: dashboard.close())
         return dashboard
+
+    def close(self) -> None:
+        """End all work of the session."""
+        self.session.close()
+        self.token_session.close()
 
     def page(self) -> pn.Template:
         """The page, to be served."""
         template = _Page((STATIC / "page.html").read_text(encoding="utf-8"))
         template.add_variable("page_css", _role_css() + (STATIC / "page.css").read_text(encoding="utf-8"))
         template.add_variable("theme_name", self.session.settings.theme)
+        template.add_variable("view_name", self.session.settings.view)
+        template.add_variable("study_hidden", "" if STUDY in studies() else "hidden")
         template.add_variable("help", help_html())
         share = CopyButton(
             label="Share", done="Link copied ✓", tip="Copy a link that holds all choices", css_classes=["jl-share"]
@@ -76,7 +102,8 @@ class CompareDashboard:
         parts = {
             "status": self.status.panel, "share": share, "rail": self.rail.panel, "notice": self.notices.panel,
             "verdict": self.verdict.panel, "plot": self.plot.panel, "jets": self.jets.panel, "table": self.table.panel,
-            "image": self.image.panel, "page": self._bridge,
+            "image": self.image.panel, "page": self._bridge, "switch": self._switch,
+            "token_status": self.token_status.panel, **self._token_places,
         }  # fmt: skip
         for name, part in parts.items():
             template.add_panel(name, part)
@@ -84,7 +111,16 @@ class CompareDashboard:
 
     def _follow(self, *_: object) -> None:
         settings = self.session.settings
-        self._bridge.param.update(query=settings.to_query(), theme=settings.theme)
+        self._bridge.param.update(query=settings.to_query(), theme=settings.theme, view=settings.view)
+
+    def _open_tokens(self, *_: object) -> None:
+        """Fill the view of tokens when it is opened for the first time."""
+        settings = self.session.settings
+        self._switch.value = settings.view
+        if settings.view == "tokens" and self.tokens is None:
+            self.tokens = TokensView(self.token_session)
+            for name, panel in self.tokens.panels().items():
+                self._token_places[name].objects = [panel]
 
 
 class _Page(pn.Template):
@@ -97,8 +133,13 @@ class _Page(pn.Template):
         return "JetLab compare"
 
     def server_doc(self, doc: Document | None = None, title: str | None = None, location: bool = True) -> Document:
-        """Fill the document of a session."""
+        """Fill the document of a session.
+
+        Panel learns where its own style sheets are only while it writes the page; a session that is made anew, because
+        the browser took longer than its lifetime, would ask for them on another host.
+        """
         document = doc or pn.state.curdoc
+        document.template_variables.setdefault("dist_url", get_dist_path())
         with document.models.freeze():
             return super().server_doc(document, title, location)
 

@@ -51,11 +51,13 @@ class CopyButton(JSComponent):
 
 
 class PageBridge(JSComponent):
-    """Keeps the address and the theme of the page in step with the state, and tells when the connection is lost."""
+    """Keeps address, theme and view of the page in step with the state, and tells when the connection is lost."""
 
     query = param.String(default="", doc="Query string of the address.")
 
     theme = param.Selector(default="light", objects=["light", "dark"])
+
+    view = param.String(default="jets", doc="The view that is shown.")
 
     _esm = STATIC / "page.js"
 

@@ -13,6 +13,8 @@ from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from jetlab import data, zoo
+from jetlab.dashboard.tokens.measures import Load, load_tokenizer
+from jetlab.dashboard.tokens.shared import SharedTokens
 from jetlab.dashboard.worker import Caller, Workers
 from jetlab.evaluate import Comparison, Observed, compare, observe
 from jetlab.jets import Jets, concatenate
@@ -35,6 +37,7 @@ SHIPPED_FILE = "generated.parquet"
 GENERATION_BATCH = 100
 """Jets generated at once: small enough for numbers to arrive every few seconds."""
 
+_TOKENIZERS = ("vqvae", "binned")
 _MEASURED_AT_ONCE = 250
 _GENERATIONS_AT_ONCE = 2
 _MODELS_KEPT = 2
@@ -134,6 +137,11 @@ class Library:
             jets, observed = jets[keep], observed[keep]
         return jets, observed
 
+    def jets_of(self, name: str, *, split: str) -> Jets:
+        """Bundled jets of one class; `split` as for `true`."""
+        jets = self._of_class(name).jets
+        return jets[jets.info["split"] == TEST_SPLIT] if split == "test" else jets
+
     def compare(self, true: Observed, generated: Observed, names: Sequence[str], *, resamplings: int) -> Comparison:
         """Distances and histograms of some observables."""
         return self.caller.call(compare, true, generated, observables=list(names), bootstrap=resamplings)
@@ -172,6 +180,19 @@ class Library:
     def models(self) -> dict[str, str]:
         """Names of the models that can generate, each with a short description."""
         return {str(name): str(row["description"]) for name, row in zoo.list_models().iterrows()}
+
+    @cached_property
+    def tokenizers(self) -> dict[str, str]:
+        """Names of the models that turn jets into codes, each with a short description."""
+        rows = zoo.list_models()
+        return {str(name): str(row["description"]) for name, row in rows.iterrows() if _has_tokenizer(str(name))}
+
+    @cached_property
+    def tokens(self) -> SharedTokens:
+        """The bundled jets as codes."""
+        return SharedTokens(self, load=self._load_tokenizer)
+
+    _load_tokenizer: Load = staticmethod(load_tokenizer)
 
     def shipped(self, model: str) -> Measured | None:
         """Jets that come with a model, so that a comparison can be shown before anything is generated."""
@@ -215,6 +236,11 @@ def library() -> Library:
 @lru_cache(_MODELS_KEPT)
 def _load_model(name: str) -> Any:
     return zoo.from_pretrained(name)
+
+
+def _has_tokenizer(model: str) -> bool:
+    found = zoo.describe(model)
+    return found["architecture"] in _TOKENIZERS or bool(found["config"].get("tokenizer"))
 
 
 def _few_threads() -> None:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from jetlab.dashboard.session import CompareSession
 
 __all__ = [
-    "SHIPPED", "Notice", "bad_address", "class_words", "computing_failed", "generation", "generation_failed", "lasting",
-    "p_words",
-    "progress_words", "upload_failed", "upload_too_large", "verdict_words", "z_number", "z_words",
+    "NO_CLASS", "SHIPPED", "Notice", "bad_address", "class_words", "computing_failed", "generation",
+    "generation_failed", "lasting", "p_words", "progress_words", "upload_failed", "upload_too_large",
+    "verdict_words", "z_number", "z_words",
 ]  # fmt: skip
 
 SHIPPED = "jets that came with the model"
@@ -61,7 +61,7 @@ def lasting(session: CompareSession) -> list[Notice]:
     """Notices that follow from the present state of a session."""
     s = session.settings
     if not s.jet_classes:
-        return [_NO_CLASS]
+        return [NO_CLASS]
     if not s.observables:
         return [_NO_OBSERVABLE]
     result = session.result
@@ -83,7 +83,7 @@ def _some_missing(session: CompareSession, missing: Sequence[str]) -> Notice:
     return Notice("missing", title, f"Compared is only {here}.", "info", "generate" if generate else "", generate)
 
 
-_NO_CLASS = Notice(
+NO_CLASS = Notice(
     "classes", "No jet class is selected", "Choose at least one class on the left.", "info", "all_classes", "Select all"
 )
 _NO_OBSERVABLE = Notice(

@@ -47,19 +47,23 @@ class Rail:
         self._remove.on_click(lambda _: session.show_shipped())
         self._generate.on_click(lambda _: session.generate())
         self._stop.on_click(lambda _: session.stop())
-        self.panel = pn.Column(
-            _heading("Jets"), self._classes(), self._split(),
+        self._only_jets = pn.Column(
             _heading("Generate"), *self._how(),
             pn.Column(self._generate, self._stop, self._bar, height=76, margin=0, sizing_mode="stretch_width"),
             _heading("or upload"), self._file, self._recognised, self._remove,
             _heading("Observables"), self._observables(),
             sizing_mode="stretch_width", margin=0,
         )  # fmt: skip
+        self.panel = pn.Column(
+            _heading("Jets"), self._classes(), self._split(), self._only_jets, sizing_mode="stretch_width", margin=0
+        )
         session.param.watch(self._show_progress, "progress")
         session.param.watch(self._show_upload, ["uploading", "candidate"])
         session.settings.param.watch(self._show_progress, ["n", "model", "jet_classes"])
+        session.settings.param.watch(self._show_view, "view")
         self._show_progress()
         self._show_upload()
+        self._show_view()
 
     # ---- controls -----------------------------------------------------------------------------------------------
 
@@ -115,6 +119,9 @@ class Rail:
         return widget
 
     # ---- what is going on ---------------------------------------------------------------------------------------
+
+    def _show_view(self, *_: object) -> None:
+        self._only_jets.visible = self._session.settings.view == "jets"
 
     def _show_progress(self, *_: object) -> None:
         progress, s = self._session.progress, self._session.settings

@@ -64,6 +64,7 @@ class CompareSession(param.Parameterized):
         self._closed = threading.Event()
         self._passing: dict[str, Notice] = {}  # by cause; stay until the cause is gone
         self.settings.param.watch(self._chosen, ["jet_classes", "observables", "split"])
+        self.settings.param.watch(lambda _: self.refresh(), "view")
 
     # ---- what the user does -------------------------------------------------------------------------------------
 
@@ -166,8 +167,10 @@ class CompareSession(param.Parameterized):
     # ---- computing ----------------------------------------------------------------------------------------------
 
     def refresh(self) -> None:
-        """Compute everything that the choices ask for, in the background."""
+        """Compute everything that the choices ask for, in the background; nothing while another view is open."""
         self._announce()
+        if not self._shown:
+            return
         request = self._request()
         if not request.classes or not request.names:
             self.computing = False
@@ -181,6 +184,10 @@ class CompareSession(param.Parameterized):
         self.computing = self.computing or first
         self._worker.submit(lambda: self._compute(request, first=first))
 
+    @property
+    def _shown(self) -> bool:
+        return self.settings.view == "jets"
+
     def _request(self) -> Request:
         growing = self.progress.going and self.candidate is not None and self.candidate is self._growing
         return Request.of(self.settings, self.candidate, partial=growing)
@@ -190,7 +197,7 @@ class CompareSession(param.Parameterized):
         try:
             shown, ready = time.monotonic(), []
             for name in request.in_order:
-                if request.key != self._request().key:
+                if request.key != self._request().key or not self._shown:
                     return
                 self.library.measure_true(request.classes, [name])
                 if request.candidate is not None:

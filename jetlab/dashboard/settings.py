@@ -7,6 +7,7 @@ from urllib.parse import quote, urlencode
 
 import param
 
+from jetlab.evaluate.resolution import QUANTITIES
 from jetlab.observables import OBSERVABLES
 from jetlab.vocabulary import CLASSES
 
@@ -38,11 +39,21 @@ class Settings(param.Parameterized):
 
     log = param.Boolean(default=False, doc="Logarithmic contents.")
 
+    view = param.Selector(default="jets", objects=["jets", "tokens"], doc="Which of the two views is shown.")
+
+    tokenizer = param.String(default="", doc="Tokenizer of the view of tokens; empty for the first one.")
+
+    quantity = param.Selector(default="mass", objects=list(QUANTITIES), doc="Whose resolution is shown.")
+
+    code = param.Integer(default=None, allow_None=True, bounds=(0, 2**24), doc="Code that is shown in the plane.")
+
     theme = param.Selector(default="light", objects=["light", "dark"])
 
     def to_query(self) -> str:
-        """Write all choices as a query string."""
-        return urlencode({name: _written(getattr(self, name)) for name in _QUERY}, quote_via=quote, safe=",")
+        """Write all choices as a query string; those that have not been made yet are left out."""
+        chosen = {name: getattr(self, name) for name in _QUERY}
+        written = {name: _written(value) for name, value in chosen.items() if value not in (None, "")}
+        return urlencode(written, quote_via=quote, safe=",")
 
     def read_query(self, query: Mapping[str, str]) -> list[str]:
         """Take choices from the parts of a query string.
@@ -83,7 +94,8 @@ class Settings(param.Parameterized):
 
 
 _QUERY = (
-    "jet_classes", "observables", "split", "model", "n", "temperature", "top_k", "seed", "plot", "log", "theme",
+    "jet_classes", "observables", "split", "model", "n", "temperature", "top_k", "seed", "plot", "log", "view",
+    "tokenizer", "quantity", "code", "theme",
 )  # fmt: skip
 
 

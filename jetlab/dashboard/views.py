@@ -14,6 +14,7 @@ from jetlab.dashboard.parts import WIDE, button, html
 from jetlab.dashboard.results import Result
 from jetlab.dashboard.session import CompareSession
 from jetlab.dashboard.spectrum import Spectrum
+from jetlab.dashboard.tokens.session import TokenSession
 from jetlab.evaluate import with_uncertainty
 from jetlab.observables import OBSERVABLES
 
@@ -113,7 +114,7 @@ def tile(name: str, result: Result | None, *, waiting: bool = True) -> dict[str,
 class NoticeView:
     """Sentences about states that are not a plot, each with its way out."""
 
-    def __init__(self, session: CompareSession) -> None:
+    def __init__(self, session: CompareSession | TokenSession) -> None:
         self._session = session
         self.panel = pn.Column(css_classes=["jl-notices"], **WIDE)
         session.param.watch(self._show, "notices")

@@ -37,6 +37,16 @@ class ToyLibrary(Library):
     def models(self) -> dict[str, str]:  # type: ignore[override]
         return dict.fromkeys(self._models, "untrained")
 
+    @property
+    def tokenizers(self) -> dict[str, str]:  # type: ignore[override]
+        return self.models
+
+    def _load_tokenizer(self, name: str):  # type: ignore[override]
+        if name == "broken":
+            msg = "the weights are damaged"
+            raise ValueError(msg)
+        return toy_tokenizer()
+
     def _sample(self) -> Jets:
         return toy_jets(N_TRUE).with_info(split=np.arange(N_TRUE) // 10 % 3)
 
@@ -81,6 +91,24 @@ def _wait(seconds: float, stop: Callable[[], bool]) -> None:
 @functools.cache
 def _toy_model():
     return toy_omnijet()
+
+
+@functools.cache
+def toy_tokenizer(*, codes: int = 16):
+    """A tokenizer that has placed its codes but learned nothing."""
+    import torch
+
+    from jetlab.batches import ParticleSet
+    from jetlab.models.tokenizers import VQVAE, VQVAEConfig
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        tokenizer = VQVAE(VQVAEConfig(width=16, depth=1, heads=2, codebook_size=codes))
+    tokenizer.quantizer.wait = 0
+    particles = ParticleSet(toy_jets(100), tokenizer.recipe)
+    with torch.no_grad():
+        tokenizer.train()(particles.batch(np.arange(100)), torch.Generator().manual_seed(0))
+    return tokenizer.eval()
 
 
 @functools.cache

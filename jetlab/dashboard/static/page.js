@@ -1,4 +1,4 @@
-// What only the browser can do for the page: address, theme, and the word when the connection is lost.
+// What only the browser can do for the page: address, theme, view, and the word when the connection is lost.
 
 // When a figure shrinks, Bokeh leaves lines of the wider frame standing; a fresh layout removes them.
 function layOut(view) {
@@ -6,11 +6,15 @@ function layOut(view) {
   for (const child of view.child_views ?? []) layOut(child)
 }
 
+function layOutAll() {
+  for (const view of window.Bokeh.index.roots) layOut(view)
+}
+
 function followResize() {
   let pause
   window.addEventListener("resize", () => {
     clearTimeout(pause)
-    pause = setTimeout(() => { for (const view of window.Bokeh.index.roots) layOut(view) }, 300)
+    pause = setTimeout(layOutAll, 300)
   })
 }
 
@@ -19,9 +23,15 @@ export function render({ model }) {
     if (model.query) window.history.replaceState(null, "", `${window.location.pathname}?${model.query}`)
   }
   const theme = () => { document.documentElement.dataset.theme = model.theme }
+  const view = () => {
+    document.documentElement.dataset.view = model.view
+    window.scrollTo(0, 0)
+    setTimeout(layOutAll, 50)
+  }
   document.getElementById("jl-theme").onclick = () => { model.theme = model.theme === "dark" ? "light" : "dark" }
   model.on("query", address)
   model.on("theme", theme)
+  model.on("view", view)
   address()
   theme()
   followResize()
