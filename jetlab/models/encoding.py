@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
-
-from torch import Tensor
+from typing import TYPE_CHECKING, NamedTuple
 
 from jetlab.batches import Batch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["EncodedBatch", "Encoding"]
 
