@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from itertools import combinations_with_replacement
 from typing import Literal, NamedTuple
 
 import torch
@@ -18,9 +17,6 @@ Learning = Literal["means", "gradient"]
 
 NORMAL = 1.702
 """The logistic function of this times x is nearly the normal distribution function of x."""
-
-SMALLEST = 1e-3
-"""Variance, as a share of the largest one, below which a direction counts as empty and is not widened further."""
 
 
 class Quantized(NamedTuple):
@@ -192,11 +188,12 @@ class VectorQuantizer(nn.Module):
 
 
 class FiniteScalarQuantizer(nn.Module):
-    """Each direction of the latent space is cut into a few levels, with nothing of them to learn by gradient.
+    """Each direction of the latent space is cut into levels, with nothing of them to learn by gradient.
 
-    The points are centred, made uncorrelated and of unit spread, and squeezed between 0 and 1 by nearly the normal
-    distribution function, so that the levels of all directions are about equally full. For its first steps it measures
-    mean and covariance of the points and does not round, as `VectorQuantizer` waits before it starts.
+    A point is centred, scaled, and squeezed between 0 and 1 by nearly the normal distribution function, rounded there,
+    and taken back, so that the levels of a direction are about equally full and a vector lies near the points that it
+    stands for. For its first steps it lets the points through and measures their mean and spread, as `VectorQuantizer`
+    waits before it starts.
 
     Parameters
     ----------
@@ -204,18 +201,18 @@ class FiniteScalarQuantizer(nn.Module):
         Number of levels in each direction, at least 2. The codes count the points of this grid, the last direction
         fastest.
     wait : int
-        Training steps before rounding begins; from then on mean and covariance stay as they were measured.
+        Training steps before rounding begins; from then on mean and spread stay as they were measured.
 
     References
     ----------
-    Mentzer et al., "Finite scalar quantization: VQ-VAE made simple", arXiv:2309.15505. Levels of equal width, and
-    making the points uncorrelated, are ours.
+    Mentzer et al., "Finite scalar quantization: VQ-VAE made simple", arXiv:2309.15505. Measuring mean and spread, and
+    taking the rounded points back to where they came from, are ours.
     """
 
     levels: Tensor
     strides: Tensor
     centre: Tensor
-    covariance: Tensor
+    spread: Tensor
     steps: Tensor
 
     def __init__(self, levels: tuple[int, ...], *, wait: int = 200) -> None:
@@ -225,11 +222,11 @@ class FiniteScalarQuantizer(nn.Module):
         self.register_buffer("levels", torch.tensor(levels), persistent=False)
         self.register_buffer("strides", torch.tensor(strides), persistent=False)
         self.register_buffer("centre", torch.zeros(len(levels)))
-        self.register_buffer("covariance", torch.eye(len(levels)))
+        self.register_buffer("spread", torch.ones(len(levels)))
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     def vectors(self) -> Tensor:
-        """Points of the grid, between -1 and 1, shape ``(size, d)``."""
+        """Points of the grid, shape ``(size, d)``."""
         return self.points(torch.arange(self.size, device=self.levels.device))
 
     def codes(self, points: Tensor) -> Tensor:
@@ -242,56 +239,42 @@ class FiniteScalarQuantizer(nn.Module):
 
     def forward(self, points: Tensor, generator: torch.Generator | None = None) -> Quantized:  # noqa: ARG002
         """Quantize points of shape ``(m, d)``; the gradient passes the rounding as if it were not there."""
-        points, waiting = points.float(), False
-        if self.training and len(points):
-            self.steps += 1
-            waiting = bool(self.steps <= self.wait)
-            if waiting:
-                self._measure(points)
+        points = points.float()
         places = self._places(points)
         rounded = places.detach().round()
-        through = places if waiting else places + (rounded - places).detach()
-        return Quantized(self._on_grid(through), self._numbers(rounded), places.new_zeros(()))
+        through = self._on_grid(places + (rounded - places).detach())
+        if self.training and len(points):
+            self.steps += 1
+            if self.steps <= self.wait:
+                self._measure(points)
+                through = points
+        return Quantized(through, self._numbers(rounded), points.new_zeros(()))
 
     @torch.no_grad()
     def _measure(self, points: Tensor) -> None:
-        deviation = points - points.mean(0)
         self.centre.lerp_(points.mean(0), 0.1)
-        self.covariance.lerp_(deviation.T @ deviation / len(points), 0.1)
+        self.spread.lerp_(points.std(0, correction=0).clamp(min=1e-3), 0.1)
 
     def _places(self, points: Tensor) -> Tensor:
         """Place among the levels before rounding, from -0.5 to half a level beyond the last: all are as wide."""
-        with torch.autocast(points.device.type, enabled=False):
-            share = torch.sigmoid(NORMAL * (points - self.centre) @ self._whitening())
+        share = torch.sigmoid(NORMAL * (points - self.centre) / self.spread)
         return self.levels * share.clamp(1e-4, 1 - 1e-4) - 0.5
 
-    def _whitening(self) -> Tensor:
-        """Symmetric matrix that makes points of the measured covariance uncorrelated and of unit spread."""
-        variances, axes = torch.linalg.eigh(self.covariance)
-        return axes * (variances + SMALLEST * variances[-1]).rsqrt() @ axes.T
-
     def _on_grid(self, places: Tensor) -> Tensor:
-        return 2 * places / (self.levels - 1) - 1
+        return torch.logit((places + 0.5) / self.levels) / NORMAL * self.spread + self.centre
 
     def _numbers(self, places: Tensor) -> Tensor:
         return (places.long() * self.strides).sum(-1)
 
 
-def fsq_levels(codes: int) -> tuple[int, ...]:
-    """Levels of 5 to 8 whose product comes nearest to a number of codes, the larger first.
+def fsq_levels(codes: int, width: int) -> tuple[int, ...]:
+    """Levels in so many directions, as equal as can be, whose product comes nearest to a number of codes.
 
-    Parameters
-    ----------
-    codes : int
-        At least 5.
-
-    Notes
-    -----
-    Fewer than 5 levels lose accuracy (arXiv:2309.15505).
+    As many directions as a constituent has inputs serve best: with more, a good part of the grid is never reached.
     """
-    if codes < 5:
-        msg = f"codes is {codes}, expected at least 5 for finite scalar quantization"
+    fewer = int(codes ** (1 / width) + 1e-9)
+    if fewer < 2:
+        msg = f"{codes} codes cannot be made of at least 2 levels in each of {width} directions"
         raise ValueError(msg)
-    widths = range(1, math.ceil(math.log(codes) / math.log(5)) + 1)
-    grids = [levels for width in widths for levels in combinations_with_replacement((8, 7, 6, 5), width)]
-    return min(grids, key=lambda levels: (abs(math.prod(levels) - codes), len(levels)))
+    grids = [(fewer + 1,) * more + (fewer,) * (width - more) for more in range(width + 1)]
+    return min(grids, key=lambda levels: abs(math.prod(levels) - codes))

@@ -106,7 +106,7 @@ class VQVAEConfig:
         """Return the same with this number of codes, or, for "fsq", with levels that come nearest to it."""
         if self.quantizer == "vq":
             return replace(self, codebook_size=codes)
-        levels = fsq_levels(codes)
+        levels = fsq_levels(codes, self.recipe.width)
         return replace(self, codebook_size=math.prod(levels), latent_width=len(levels), levels=levels)
 
     @staticmethod
@@ -148,9 +148,9 @@ class VQVAEConfig:
 
 
 def _fsq(config: VQVAEConfig) -> VQVAEConfig:
-    levels = fsq_levels(config.codebook_size)
-    plain = replace(config, learning="means", affine=0.0, sync_nu=0.0)
-    return replace(plain, quantizer="fsq", levels=levels, codebook_size=math.prod(levels), latent_width=len(levels))
+    levels = fsq_levels(config.codebook_size, config.recipe.width)
+    config = replace(config, learning="means", affine=0.0, sync_nu=0.0)
+    return replace(config, quantizer="fsq", levels=levels, codebook_size=math.prod(levels), latent_width=len(levels))
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
