@@ -191,8 +191,9 @@ def token_study(
         records[name] = record
     measured = {name: TokenMeasures.load(folder / name) for name in records}
     complete = len(records) == len(sweep.names)
-    asked = stop if complete else (lambda: True)
-    tested = _classifiers(train, test, sweep, folder, list(records), progress=progress, say=say, stop=asked)
+    tested = _classifiers(
+        train, test, sweep, folder, list(records), progress=progress, say=say, stop=stop if complete else _at_once
+    )
     said = {"jets": jets | {"classifiers": min(sweep.classifier_jets, len(train))}, "sweep": asdict(sweep)}
     said |= {"minutes": {name: record["minutes"] for name, record in records.items()}, **(provenance or {})}
     study = TokenStudy(_table(records, measured, tested), measured, tested, said, complete and tested.complete)
@@ -217,7 +218,7 @@ def _classifiers(
     some = np.random.default_rng(sweep.seed).permutation(len(train))[: sweep.classifier_jets]
     train = train[np.sort(some)]
     about = {"train": len(train), "test": len(test), "tokenizer_steps": sweep.steps, "preset": sweep.preset}
-    parts = []
+    parts: list[ClassifierTest] = []
     for name in (ORIGINAL, *names):
         wanted = [c for number, c in enumerate(sweep.classifiers) if name in sweep.classified(number)]
         if not wanted or not sweep.seeds:
@@ -228,13 +229,17 @@ def _classifiers(
             classifier_test(
                 {name: partial(_rebuilt, train, folder, name)}, {name: partial(_rebuilt, test, folder, name)},
                 classifiers=wanted, seeds=sweep.seeds, out=folder / "classifiers", about=about, progress=progress,
-                stop=(lambda: True) if ended else stop,
+                stop=_at_once if ended else stop,
             )
         )  # fmt: skip
     if not parts:
         return ClassifierTest(pd.DataFrame(), pd.DataFrame())
     frames = [pd.concat([getattr(p, part) for p in parts], ignore_index=True) for part in ("runs", "classes")]
     return ClassifierTest(frames[0], frames[1], all(p.complete for p in parts))
+
+
+def _at_once() -> bool:
+    return True
 
 
 def _rebuilt(jets: Jets, folder: Path, name: str) -> Jets:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jetlab.errors import JetLabError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["STUDIES", "studies", "study"]
+__all__ = ["STUDIES", "provenance", "studies", "study"]
 
 STUDIES = Path(__file__).parent / "studies_data"
 """Folder of the studies: one folder each, with its table in ``table.csv``."""
 
-_TABLE = "table.csv"
+_TABLE, _PROVENANCE = "table.csv", "provenance.json"
 
 
 def studies() -> tuple[str, ...]:
@@ -43,6 +44,37 @@ def study(name: str) -> pd.DataFrame:
     """
     import pandas as pd
 
+    path = _folder(name) / _TABLE
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        msg = f"the table {path} cannot be read ({error}); install jetlab again"
+        raise JetLabError(msg) from error
+
+
+def provenance(name: str) -> dict[str, Any]:
+    """How the table of a study came about: command, jets, seeds, minutes, machine, and what to know before quoting it.
+
+    Parameters
+    ----------
+    name : str
+        A name from `studies`.
+
+    Raises
+    ------
+    JetLabError
+        If this installation has no such study, or its notes cannot be read.
+    """
+    path = _folder(name) / _PROVENANCE
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        msg = f"the notes {path} cannot be read ({error}); install jetlab again"
+        raise JetLabError(msg) from error
+    return found
+
+
+def _folder(name: str) -> Path:
     if name not in studies():
         known = ", ".join(studies()) or "none"
         msg = (
@@ -50,9 +82,4 @@ def study(name: str) -> pd.DataFrame:
             f"table anew"
         )
         raise JetLabError(msg)
-    path = STUDIES / name / _TABLE
-    try:
-        return pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        msg = f"the table {path} cannot be read ({error}); install jetlab again"
-        raise JetLabError(msg) from error
+    return STUDIES / name
