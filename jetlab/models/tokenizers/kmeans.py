@@ -13,7 +13,10 @@ DRAWS = 256
 """Groups in which the first centres are drawn, at most."""
 
 DISTANCES = 2e9
-"""Distances that may be computed to improve the first centres: a few seconds on one core."""
+"""Distances that may be computed to draw the first centres, and again to improve them: seconds on one core."""
+
+MANY = 0.5
+"""Share of the points from which centres are drawn all alike: so many are spread out as the points are anyway."""
 
 
 @torch.no_grad()
@@ -28,11 +31,16 @@ def k_means(points: Tensor, size: int, *, generator: torch.Generator | None = No
         Number of centres.
     generator : torch.Generator, optional
     rounds : int
-        Rounds after the draw; fewer, or none, where so many centres would take longer than a few seconds.
+        Rounds after the draw.
 
     Returns
     -------
     Tensor, shape (size, d)
+
+    Notes
+    -----
+    Where so many centres would take longer than some seconds, there are fewer rounds, or none, and the first centres
+    are any of the points.
 
     References
     ----------
@@ -42,8 +50,12 @@ def k_means(points: Tensor, size: int, *, generator: torch.Generator | None = No
         repeated = points[torch.arange(size, device=points.device) % len(points)]
         noise = torch.randn(repeated.shape, generator=generator, device=points.device)
         return repeated + 1e-3 * points.std(0, correction=0) * noise
-    centres = spread_out(points, size, generator=generator)
-    for _ in range(min(rounds, int(DISTANCES / (len(points) * size)))):
+    distances = len(points) * size
+    if size > MANY * len(points) or distances > DISTANCES:
+        centres = points[torch.randperm(len(points), generator=generator, device=points.device)[:size]]
+    else:
+        centres = spread_out(points, size, generator=generator)
+    for _ in range(min(rounds, int(DISTANCES / distances))):
         codes = nearest(points, centres)
         counts = torch.bincount(codes, minlength=size).to(points)
         sums = torch.zeros_like(centres).index_add_(0, codes, points)
