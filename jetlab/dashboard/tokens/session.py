@@ -29,8 +29,8 @@ __all__ = ["DRAWN_CODES", "TokenResult", "TokenSession"]
 DRAWN_CODES = 4000
 """At most so many codes are drawn as dots, the most frequent ones."""
 
-_PATIENCE = 1.2
-"""Seconds between two showings of what is ready."""
+_PATIENCE = 1.0
+"""Seconds between the first two showings of what is ready; each time twice as long, because less and less changes."""
 
 _FIRST = 0.15
 """Seconds before the first showing: what is known already appears complete."""
@@ -178,8 +178,8 @@ class TokenSession(param.Parameterized):
     def _tokenize(self, request: _Request) -> None:
         """Tokenize part by part and show what is ready every now and then."""
         try:
-            shared, due = self.library.tokens, time.monotonic() + _FIRST
-            found = False
+            shared, patience = self.library.tokens, _PATIENCE
+            due, found = time.monotonic() + _FIRST, False
             for parts, complete in shared.parts(request.tokenizer, request.classes, split=request.split):
                 if not self._wanted(request):
                     return
@@ -191,7 +191,7 @@ class TokenSession(param.Parameterized):
                 summary = shared.summary(tokenized, list(quantities), key=request if complete else None)
                 result = TokenResult(request.tokenizer, tokenized, summary, request, partial=not complete)
                 self._later(lambda result=result: self._show(request, result))  # type: ignore[misc]
-                due = time.monotonic() + _PATIENCE
+                due, patience = time.monotonic() + patience, 2 * patience
             if not found:
                 self._later(lambda: self._fail(request, words.no_jets(request.classes)))
         except Exception as error:  # noqa: BLE001  (whatever fails becomes a sentence; the page stays up)

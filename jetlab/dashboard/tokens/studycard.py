@@ -51,9 +51,9 @@ class _Column:
 
 
 _COLUMNS = {
-    "mass_iqr": _Column("Mass, IQR [GeV]"),
-    "mass_bias": _Column("Mass, bias [GeV]"),
-    "constituent_ptrel_iqr": _Column("Const. pT, IQR [%]", 100),
+    "mass_iqr": _Column("Mass IQR [GeV]"),
+    "mass_bias": _Column("Mass bias [GeV]"),
+    "constituent_ptrel_iqr": _Column("Const. pT [%]", 100),
     "utilisation": _Column("Codes used [%]", 100),
     "perplexity": _Column("Perplexity"),
     "accuracy": _Column("Accuracy [%]", 100),
@@ -134,12 +134,12 @@ class StudyFigure:
             legend.append(LegendItem(label=str(kind), renderers=[line, dots]))
         self._legend = Legend(
             items=legend, orientation="horizontal", ncols=3, background_fill_alpha=0.0, border_line_alpha=0.0,
-            label_text_font_size=FONT, margin=0,
+            label_text_font_size=FONT, margin=0, spacing=14,
         )  # fmt: skip
         self.figure.add_layout(self._legend, "above")
         self.figure.xaxis.ticker = FixedTicker(ticks=sizes)
         self.figure.xaxis.major_label_overrides = {size: f"{size:,}" for size in sizes}
-        self.figure.xaxis.axis_label, self.figure.yaxis.axis_label = "Codes", "Mass, IQR [GeV]"
+        self.figure.xaxis.axis_label, self.figure.yaxis.axis_label = "Codes", "Mass IQR [GeV]"
 
     def set_theme(self, theme: str) -> None:
         """Recolour for a theme."""
@@ -196,6 +196,7 @@ def _table(rows: pd.DataFrame) -> Any:
     return pn.widgets.Tabulator(
         rows, show_index=False, layout="fit_columns", theme="simple", disabled=True, selectable=False, titles=titles,
         hidden_columns=[_text(n) for n in numbers], formatters=formatters, text_align=aligned, header_align=aligned,
+        widths={_KIND: "15%", _CODES: "9%"} | dict.fromkeys(numbers[1:], f"{75 / (len(numbers) - 1):.1f}%"),
         css_classes=["jl-study"], stylesheets=[(STATIC / "table.css").read_text(encoding="utf-8")],
         height=min(_MOST, _HEAD + _ROW * len(rows)), **WIDE,
     )  # fmt: skip
