@@ -112,8 +112,8 @@ def test_last_cell_has_an_exercise_and_the_way_to_the_dashboard(path):
 
 
 @pytest.mark.notebook
-def test_runs_in_under_a_minute(executed):
-    assert 1 < executed.seconds < 60
+def test_runs_in_under_two_minutes(executed):
+    assert 1 < executed.seconds < 120
 
 
 @pytest.mark.notebook
