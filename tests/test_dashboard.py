@@ -804,7 +804,10 @@ def test_zoom_stays_while_jets_arrive_and_ends_with_another_observable(dashboard
 
 def test_jets_in_the_folder_of_a_model_are_shipped_with_it(tmp_path, monkeypatch):
     write_jets(toy_jets(20), tmp_path / SHIPPED_FILE)
-    listed = pd.DataFrame({"description": ["small", "bare"]}, index=["toy", "bare"])
+    listed = pd.DataFrame(
+        {"description": ["small", "bare", "tags"], "task": ["generation", "generation", "tagging"]},
+        index=["toy", "bare", "tagger"],
+    )
     monkeypatch.setattr("jetlab.zoo.list_models", lambda: listed)
     monkeypatch.setattr("jetlab.zoo.describe", lambda name: {"path": tmp_path if name == "toy" else tmp_path / "none"})
     library = Library(caller=InPlace())

@@ -179,7 +179,9 @@ class Library:
     @cached_property
     def models(self) -> dict[str, str]:
         """Names of the models that can generate, each with a short description."""
-        return {str(name): str(row["description"]) for name, row in zoo.list_models().iterrows()}
+        listed = zoo.list_models()
+        generators = listed[listed["task"] == "generation"]
+        return {str(name): str(row["description"]) for name, row in generators.iterrows()}
 
     @cached_property
     def tokenizers(self) -> dict[str, str]:
