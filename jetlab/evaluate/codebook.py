@@ -19,7 +19,7 @@ IntArray = npt.NDArray[np.int64]
 
 
 class Codes(Protocol):
-    """Jets as codes, such as `jetlab.models.tokens.TokenSequences` or `jetlab.evaluate.Rebuilt`."""
+    """Jets as codes, such as `jetlab.models.tokens.TokenSequences`."""
 
     @property
     def codes(self) -> IntArray:
