@@ -38,7 +38,7 @@ PUBLISHED = {"learning": "gradient", "affine": 2.0, "sync_nu": 1.0, "alpha": 10.
 NETWORK = VQVAEConfig(width=16, depth=1, heads=2, codebook_size=64, wait=40)
 SMALL = {
     "normformer": NETWORK,
-    "mlp": replace(NETWORK, network="mlp", depth=2, width=32),
+    "mlp": replace(NETWORK, network="mlp", depth=2, width=32, weighting="equal"),
     "fsq": replace(NETWORK, quantizer="fsq", levels=(4, 4, 4), latent_width=3),
     "binned": BinnedConfig((4, 4, 4)),
     "affine": replace(NETWORK, affine=2.0),

@@ -57,7 +57,8 @@ class VQVAEConfig:
     alpha : float
         Weight of the quantizer's loss.
     weighting : {"momentum", "equal"}
-        Whether particles count by the root of their momentum share in the reconstruction, or all alike.
+        Whether particles count by the root of their momentum share in the reconstruction, or all alike. With "mlp",
+        momentum weights stop the angles from being learned for hundreds of steps.
     """
 
     width: int = 128
@@ -127,7 +128,7 @@ class VQVAEConfig:
             "published-mlp": replace(published, network="mlp", depth=3),
             "published-fsq": _fsq(published),
             "tiny": tiny,
-            "tiny-mlp": replace(tiny, network="mlp"),
+            "tiny-mlp": replace(tiny, network="mlp", weighting="equal"),
             "tiny-fsq": _fsq(tiny),
             "large-codebook": replace(published, codebook_size=65_536, latent_width=12),
         }
