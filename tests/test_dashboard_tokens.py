@@ -486,12 +486,12 @@ def test_study_card_shows_table_and_lines(installed):
     assert card.table.value["codes_text"].iloc[0] == "–"
     assert card.table.value["accuracy_text"].iloc[3] == "55.00 ± 0.40"
     assert {item.label.value for item in card.figure._legend.items} == {"normformer", "binned"}
-    assert "Mass bias [GeV]" not in card.table.titles.values(), "columns that the study lacks are left out"
+    assert "m bias [GeV]" not in card.table.titles.values(), "columns that the study lacks are left out"
 
 
 def test_study_as_markdown():
     lines = markdown(study_rows(TABLE)).splitlines()
-    assert lines[0].startswith("| Tokenizer | Codes | Mass IQR [GeV] |")
+    assert lines[0].startswith("| Tokenizer | Codes | m IQR [GeV] |")
     assert lines[3].startswith("| normformer | 512 | 9.10 ± 0.20 |")
     assert len(lines) == 2 + len(TABLE)
 

@@ -51,10 +51,10 @@ class _Column:
 
 
 _COLUMNS = {
-    "mass_iqr": _Column("Mass IQR [GeV]"),
-    "mass_bias": _Column("Mass bias [GeV]"),
+    "mass_iqr": _Column("m IQR [GeV]"),
+    "mass_bias": _Column("m bias [GeV]"),
     "constituent_ptrel_iqr": _Column("Const. pT [%]", 100),
-    "utilisation": _Column("Codes used [%]", 100),
+    "utilisation": _Column("Used [%]", 100),
     "perplexity": _Column("Perplexity"),
     "accuracy": _Column("Accuracy [%]", 100),
 }
