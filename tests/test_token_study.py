@@ -121,7 +121,7 @@ def test_the_command_writes_tables_and_figures(tmp_path: Path, capsys: pytest.Ca
         main([*words, *options, "--out", str(tmp_path / "study")])
     assert end.value.code == 0
     shown = capsys.readouterr().out
-    assert "1 tokenizers on 178 / 54 / 68 jets" in shown
+    assert "1 tokenizers on 170 / 30 / 100 jets" in shown
     assert "binned-27" in shown
     for name in (
         "table.csv",
