@@ -45,12 +45,15 @@ class ParticleBatch(Batch):
         Jet class.
     recipe : str
         Name of the recipe that made `x`.
+    cond : Tensor, shape (B, C), optional
+        Numbers about each jet as a whole that a model is told, float32.
     """
 
     x: Tensor
     mask: Tensor
     label: Tensor | None = None
     recipe: str = ""
+    cond: Tensor | None = None
 
     def packed(self) -> tuple[Tensor, Tensor]:
         """Values of the real particles and the offsets of the jets, shapes ``(m, F)`` and ``(B + 1,)``."""

@@ -14,11 +14,15 @@ __all__ = ["EncodedBatch", "Encoding"]
 
 
 class Encoding(NamedTuple):
-    """Particles ``(B, N, D)``, zero where padded; jets ``(B, D)``; mask ``(B, N)``, True for real particles."""
+    """Particles ``(B, N, D)``, zero where padded; jets ``(B, D)``; mask ``(B, N)``, True for real particles.
+
+    Backbones that carry learned tokens along give those too, ``(B, T, D)``.
+    """
 
     particles: Tensor
     jet: Tensor
     mask: Tensor
+    tokens: Tensor | None = None
 
 
 @dataclass(frozen=True)
