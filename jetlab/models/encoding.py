@@ -10,7 +10,7 @@ from jetlab.batches import Batch
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["EncodedBatch", "Encoding"]
+__all__ = ["Denoised", "EncodedBatch", "Encoding"]
 
 
 class Encoding(NamedTuple):
@@ -23,6 +23,17 @@ class Encoding(NamedTuple):
     jet: Tensor
     mask: Tensor
     tokens: Tensor | None = None
+
+
+class Denoised(NamedTuple):
+    """What a model with two heads makes of noisy jets in one pass through its body.
+
+    The velocity ``(B, N, F)`` of the diffused features, zero where padded, and the logits ``(B, classes)``, if the
+    model has a classifier head.
+    """
+
+    velocity: Tensor
+    logits: Tensor | None = None
 
 
 @dataclass(frozen=True)
