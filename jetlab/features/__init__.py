@@ -7,6 +7,7 @@ from jetlab.features.published import (
     JETCLASS_JET_COLUMNS,
     JETCLASS_RECIPES,
     OMNIJET_RECIPE,
+    PET2_RECIPES,
 )
 from jetlab.features.quantities import Constituents
 from jetlab.features.recipe import Feature, FlatFeatures, Recipe
@@ -16,6 +17,7 @@ __all__ = [
     "JETCLASS_JET_COLUMNS",
     "JETCLASS_RECIPES",
     "OMNIJET_RECIPE",
+    "PET2_RECIPES",
     "Constituents",
     "Feature",
     "FlatFeatures",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jetlab.features.recipe import Feature, Recipe
 from jetlab.vocabulary import PARTICLE_TYPES
 
-__all__ = ["JETCLASS_COLUMNS", "JETCLASS_JET_COLUMNS", "JETCLASS_RECIPES", "OMNIJET_RECIPE"]
+__all__ = ["JETCLASS_COLUMNS", "JETCLASS_JET_COLUMNS", "JETCLASS_RECIPES", "OMNIJET_RECIPE", "PET2_RECIPES"]
 
 OMNIJET_RECIPE = Recipe(
     "omnijet",
@@ -66,3 +66,13 @@ JETCLASS_COLUMNS = {
 
 JETCLASS_JET_COLUMNS = {"jet_pt": "pt", "jet_energy": "energy", "jet_eta": "eta"}
 """Jet columns of a JetClass file that the recipes need, and the quantities they are."""
+
+_PLAIN = (Feature("deta"), Feature("dphi"), Feature("pt", function="log"), Feature("energy", function="log"))
+
+PET2_RECIPES = {
+    "kin": Recipe("pet2-kin", _PLAIN),
+    "types": Recipe("pet2-types", (*_PLAIN, Feature("particle_code"))),
+    "full": Recipe("pet2-full", (*_PLAIN, Feature("particle_code"), *_IMPACT)),
+}
+"""Inputs of OmniLearned (arXiv:2510.24066): deta, dphi, log pT and log E [GeV] as they are; with particle codes; with
+impact parameters too."""

@@ -34,8 +34,9 @@ class Constituents:
     Notes
     -----
     Derived quantities: ``pt``, ``energy``, ``ptrel`` and ``energyrel`` (fractions of the jet's), ``distance`` from the
-    jet axis, ``deta_outward`` (``deta`` times the sign of the jet's eta: positive points away from the centre), and the
-    particle types.
+    jet axis, ``deta_outward`` (``deta`` times the sign of the jet's eta: positive points away from the centre), the
+    particle types, and ``particle_code``, one number for type and charge: 1 and 2 for charged hadrons of positive and
+    negative charge, 3 neutral hadrons, 4 photons, 5 and 6 electrons, 7 and 8 muons, 0 for what is unknown.
     """
 
     def __init__(
@@ -127,6 +128,12 @@ def _side(c: Constituents) -> npt.NDArray[np.float32]:
     return np.where(c.of_jet("eta") > 0, np.float32(1), np.float32(-1))
 
 
+def _particle_code(c: Constituents) -> npt.NDArray[Any]:
+    code = sum(first * c[name] for name, first in zip(PARTICLE_TYPES, (1, 3, 4, 5, 7), strict=True))
+    charged = c["charged hadron"] + c["electron"] + c["muon"]
+    return code + charged * (c["charge"] < 0)
+
+
 def _is_type(code: int) -> Callable[[Constituents], npt.NDArray[Any]]:
     return lambda c: c["ptype"] == code
 
@@ -139,4 +146,5 @@ _DERIVED: dict[str, Callable[[Constituents], npt.NDArray[Any]]] = {
     "distance": _distance,
     "deta": _deta,
     "deta_outward": _deta_outward,
+    "particle_code": _particle_code,
 } | {name: _is_type(code) for code, name in enumerate(PARTICLE_TYPES)}
