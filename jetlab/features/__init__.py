@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from jetlab.features.conditions import JET_KINEMATICS, JetRecipe
 from jetlab.features.published import (
     JETCLASS_COLUMNS,
     JETCLASS_JET_COLUMNS,
     JETCLASS_RECIPES,
     OMNIJET_RECIPE,
     PET2_RECIPES,
+    PET_RECIPE,
 )
 from jetlab.features.quantities import Constituents
 from jetlab.features.recipe import Feature, FlatFeatures, Recipe
@@ -16,10 +18,13 @@ __all__ = [
     "JETCLASS_COLUMNS",
     "JETCLASS_JET_COLUMNS",
     "JETCLASS_RECIPES",
+    "JET_KINEMATICS",
     "OMNIJET_RECIPE",
     "PET2_RECIPES",
+    "PET_RECIPE",
     "Constituents",
     "Feature",
     "FlatFeatures",
+    "JetRecipe",
     "Recipe",
 ]

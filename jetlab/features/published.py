@@ -76,3 +76,21 @@ PET2_RECIPES = {
 }
 """Inputs of OmniLearned (arXiv:2510.24066): deta, dphi, log pT and log E [GeV] as they are; with particle codes; with
 impact parameters too."""
+
+PET_RECIPE = Recipe(
+    "omnilearn",
+    (
+        Feature("deta", multiply=1 / 0.215),
+        Feature("dphi", multiply=1 / 0.215),
+        Feature("ptrest", subtract=-0.0278, multiply=1 / 0.070, function="log"),
+        Feature("pt", subtract=1.8999407, multiply=1 / 1.2212526, function="log"),
+        Feature("energyrest", subtract=-0.027, multiply=1 / 0.069, function="log"),
+        Feature("energy", subtract=2.244736, multiply=1 / 1.2334691, function="log"),
+        Feature("distance"),
+        *_IDENTITY,
+    ),
+    max_particles=150,
+    max_distance=None,
+    fill=0.0,
+)
+"""The 13 inputs of OmniLearn (arXiv:2404.16091), normalised as for its training on JetClass."""

@@ -14,7 +14,10 @@ import numpy.typing as npt
 from jetlab.jets import Jets
 from jetlab.vocabulary import PARTICLE_TYPES
 
-__all__ = ["Constituents"]
+__all__ = ["REST", "Constituents"]
+
+REST = 1e-6
+"""Added to what one constituent leaves for the others, so that its logarithm exists (as OmniLearn does)."""
 
 
 class Constituents:
@@ -33,10 +36,11 @@ class Constituents:
 
     Notes
     -----
-    Derived quantities: ``pt``, ``energy``, ``ptrel`` and ``energyrel`` (fractions of the jet's), ``distance`` from the
-    jet axis, ``deta_outward`` (``deta`` times the sign of the jet's eta: positive points away from the centre), the
-    particle types, and ``particle_code``, one number for type and charge: 1 and 2 for charged hadrons of positive and
-    negative charge, 3 neutral hadrons, 4 photons, 5 and 6 electrons, 7 and 8 muons, 0 for what is unknown.
+    Derived quantities: ``pt``, ``energy``, ``ptrel`` and ``energyrel`` (fractions of the jet's), ``ptrest`` and
+    ``energyrest`` (the fraction that is left for the others, plus a millionth), ``distance`` from the jet axis,
+    ``deta_outward`` (``deta`` times the sign of the jet's eta: positive points away from the centre), the particle
+    types, and ``particle_code``, one number for type and charge: 1 and 2 for charged hadrons of positive and negative
+    charge, 3 neutral hadrons, 4 photons, 5 and 6 electrons, 7 and 8 muons, 0 for what is unknown.
     """
 
     def __init__(
@@ -143,6 +147,8 @@ _DERIVED: dict[str, Callable[[Constituents], npt.NDArray[Any]]] = {
     "energy": _energy,
     "ptrel": lambda c: c["pt"] / c.of_jet("pt"),
     "energyrel": lambda c: c["energy"] / c.of_jet("energy"),
+    "ptrest": lambda c: 1 + REST - c["ptrel"],
+    "energyrest": lambda c: 1 + REST - c["energyrel"],
     "distance": _distance,
     "deta": _deta,
     "deta_outward": _deta_outward,
