@@ -29,11 +29,12 @@ class Denoised(NamedTuple):
     """What a model with two heads makes of noisy jets in one pass through its body.
 
     The velocity ``(B, N, F)`` of the diffused features, zero where padded, and the logits ``(B, classes)``, if the
-    model has a classifier head.
+    model has a classifier head. Where the same head guesses the numbers about the jet, they are `cond` ``(B, C)``.
     """
 
     velocity: Tensor
     logits: Tensor | None = None
+    cond: Tensor | None = None
 
 
 @dataclass(frozen=True)
