@@ -15,7 +15,7 @@ from torch import Tensor
 from jetlab.data.formats import JetFile
 from jetlab.data.select import Selection
 from jetlab.data.stream import JetStream, Piece
-from jetlab.features import FlatFeatures, Recipe
+from jetlab.features import FlatFeatures, JetRecipe, Recipe
 from jetlab.jets import Jets
 
 __all__ = ["Batch", "ParticleBatch", "ParticleSet", "pad_rows", "stream_batches"]
@@ -70,10 +70,14 @@ class ParticleSet:
         Jets with at least one row.
     recipe : Recipe
         Inputs to compute, once.
+    conditions : JetRecipe, optional
+        Numbers about each jet to give along.
     """
 
-    def __init__(self, jets: Jets, recipe: Recipe) -> None:
+    def __init__(self, jets: Jets, recipe: Recipe, *, conditions: JetRecipe | None = None) -> None:
         self._hold(recipe, recipe.transform(jets), jets.label)
+        if conditions is not None:
+            self.cond = torch.from_numpy(conditions.transform(jets))
 
     @classmethod
     def of(cls, recipe: Recipe, features: FlatFeatures, label: npt.NDArray[np.int64] | None) -> ParticleSet:
@@ -85,6 +89,7 @@ class ParticleSet:
     def _hold(self, recipe: Recipe, features: FlatFeatures, label: npt.NDArray[np.int64] | None) -> None:
         self.recipe, self.features = recipe, features
         self.label = None if label is None else torch.from_numpy(label)
+        self.cond: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.features.offsets) - 1
@@ -97,8 +102,10 @@ class ParticleSet:
     def batch(self, index: npt.NDArray[np.int64]) -> ParticleBatch:
         """Batch of the jets with these row numbers, padded to the longest of them."""
         x, mask = pad_rows(self.features.x, self.features.offsets, index)
-        label = None if self.label is None else self.label[torch.from_numpy(index)]
-        return ParticleBatch(torch.from_numpy(x), torch.from_numpy(mask), label, self.recipe.name)
+        rows = torch.from_numpy(index)
+        label = None if self.label is None else self.label[rows]
+        cond = None if self.cond is None else self.cond[rows]
+        return ParticleBatch(torch.from_numpy(x), torch.from_numpy(mask), label, self.recipe.name, cond)
 
 
 def stream_batches(stream: JetStream, recipe: Recipe) -> Iterator[ParticleBatch]:

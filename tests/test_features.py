@@ -7,8 +7,18 @@ from typing import Literal
 import numpy as np
 import pytest
 
+from jetlab.batches import ParticleSet
 from jetlab.errors import InvalidJetsError, UnitsError
-from jetlab.features import JETCLASS_COLUMNS, JETCLASS_JET_COLUMNS, JETCLASS_RECIPES, OMNIJET_RECIPE, Feature, Recipe
+from jetlab.features import (
+    JET_KINEMATICS,
+    JETCLASS_COLUMNS,
+    JETCLASS_JET_COLUMNS,
+    JETCLASS_RECIPES,
+    OMNIJET_RECIPE,
+    Feature,
+    JetRecipe,
+    Recipe,
+)
 from jetlab.jets import Jets, wrap_phi
 from jetlab.vocabulary import PARTICLE_TYPES
 
@@ -201,3 +211,18 @@ def test_functions_of_inputs_have_inverses(function: Literal["log", "exp", "tanh
     feature = Feature("d0", subtract=0.3, multiply=2.0, function=function)
     values = np.array([0.1, 0.5, 2.0] if function == "log" else [-2.0, -0.1, 0.3, 1.5])
     np.testing.assert_allclose(feature.inverse(feature.forward(values)), values, rtol=1e-5, atol=1e-6)
+
+
+def test_jet_recipe_tells_a_model_what_jets_are_like():
+    jets = toy_jets(20)
+    conditions = JET_KINEMATICS.transform(jets)
+    assert conditions.shape == (len(jets), 3)
+    assert conditions.dtype == np.float32
+    back = JET_KINEMATICS.inverse(conditions)
+    for name in ("pt", "mass", "multiplicity"):
+        np.testing.assert_allclose(back[name], getattr(jets, name), rtol=1e-4, atol=1e-4)
+    assert JetRecipe.from_dict(json.loads(json.dumps(JET_KINEMATICS.to_dict()))) == JET_KINEMATICS
+    batch = ParticleSet(jets, OMNIJET_RECIPE, conditions=JET_KINEMATICS).batch(np.array([1, 0]))
+    np.testing.assert_array_equal(batch.cond, conditions[[1, 0]])
+    with pytest.raises(InvalidJetsError, match="jets have no colour; expected quantities among pt"):
+        JetRecipe("wrong", (Feature("colour"),))

@@ -46,7 +46,7 @@ def tokens(
     n: AtMost = None,
     seeds: Annotated[int, typer.Option(min=0, help="Trainings of each classifier; 0 for none.")] = 3,
     classifier_steps: Annotated[int, typer.Option(min=1, help="Steps of each DeepSets classifier.")] = 1500,
-    transformer_steps: Annotated[int, typer.Option(min=0, help="Steps of each transformer; 0 for none.")] = 600,
+    transformer_steps: Annotated[int, typer.Option(min=0, help="Steps of each transformer; 0 for none.")] = 1500,
     transformer_on: Annotated[
         str,
         typer.Option(
@@ -67,7 +67,7 @@ def tokens(
     from jetlab.tasks.token_study import TokenSweep, token_study
 
     classifiers = [Classifier(steps=classifier_steps)]
-    classifiers += [Classifier("transformer", steps=transformer_steps)] if transformer_steps else []
+    classifiers += [Classifier("transformer", steps=transformer_steps, batch_size=128)] if transformer_steps else []
     sweep = TokenSweep(
         kinds=_words(kinds),
         codes=_numbers(codes),

@@ -40,7 +40,7 @@ Network = Literal["deepsets", "transformer"]
 NETWORKS: tuple[Network, ...] = get_args(Network)
 
 HEADS = {"deepsets": "mlp", "transformer": "summation"}
-LEARNING_RATES = {"deepsets": 5e-3, "transformer": 5e-3}
+LEARNING_RATES = {"deepsets": 5e-3, "transformer": 2e-3}
 
 AT_ONCE = 512
 """Jets that are classified together."""

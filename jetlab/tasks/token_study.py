@@ -75,7 +75,7 @@ class TokenSweep:
     batch_size: int = 128
     precision: Precision = "fp32"
     seed: int = 0
-    classifiers: tuple[Classifier, ...] = (Classifier(), Classifier("transformer", steps=800))
+    classifiers: tuple[Classifier, ...] = (Classifier(), Classifier("transformer", batch_size=128))
     seeds: tuple[int, ...] = (0, 1, 2)
     only: tuple[str, ...] = ()
     classifier_jets: int = 40_000
