@@ -16,6 +16,7 @@ from jetlab.models.encoding import EncodedBatch
 from jetlab.models.heads import HEADS
 from jetlab.models.particle_transformer import ParticleTransformer, ParticleTransformerConfig
 from jetlab.models.particlenet import ParticleNet, ParticleNetConfig
+from jetlab.models.pet import PET, PETConfig
 from jetlab.models.sequences import SequenceBackbone, SequenceConfig
 from jetlab.vocabulary import CLASSES
 
@@ -49,6 +50,7 @@ BACKBONES: dict[str, tuple[Any, Any]] = {
     "particlenet": (ParticleNetConfig, ParticleNet),
     "deepsets": (DeepSetsConfig, DeepSets),
     "transformer": (ParticleTransformerConfig, ParticleTransformer),
+    "pet": (PETConfig, PET),
     "sequence": (SequenceConfig, SequenceBackbone),
 }
 """Configuration and class of each backbone that a tagger can stand on."""

@@ -26,6 +26,12 @@ def _omnijet_alpha() -> Any:
     return OmniJetAlpha
 
 
+def _omnilearn() -> Any:
+    from jetlab.models.omnilearn import OmniLearn
+
+    return OmniLearn
+
+
 def _tagger() -> Any:
     from jetlab.models.tagger import Tagger
 
@@ -47,6 +53,7 @@ def _binned() -> Any:
 ARCHITECTURES: dict[str, Callable[[], Any]] = {
     "omnijet": _omnijet,
     "omnijet-alpha": _omnijet_alpha,
+    "omnilearn": _omnilearn,
     "tagger": _tagger,
     "vqvae": _vqvae,
     "binned": _binned,

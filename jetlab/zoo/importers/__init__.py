@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jetlab.errors import CheckpointError
-from jetlab.zoo.importers import omnijet, particlenet
+from jetlab.zoo.importers import omnijet, omnilearn, particlenet
 from jetlab.zoo.importers.checkpoint import fill, read_checkpoint
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["fill", "import_checkpoint", "read_checkpoint"]
 
-LAYOUTS = (particlenet, omnijet)
+LAYOUTS = (particlenet, omnijet, omnilearn)
 
 
 def import_checkpoint(path: str | Path) -> nn.Module:
@@ -41,6 +41,6 @@ def import_checkpoint(path: str | Path) -> nn.Module:
     names = ", ".join(list(checkpoint.state)[:5]) or "none"
     msg = (
         f"the weights in {path} are of no layout that jetlab knows; tensors: {names}. Known: ParticleNet of JetClass, "
-        "OmniJet-alpha"
+        "OmniJet-alpha, OmniLearn"
     )
     raise CheckpointError(msg)

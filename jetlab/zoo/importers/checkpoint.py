@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from jetlab.errors import CheckpointError
 from jetlab.zoo.folder import joined
+from jetlab.zoo.importers.hdf5 import is_hdf5, read_hdf5
 from jetlab.zoo.importers.inert import Described, StoredTensor, read_instructions
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     Parameters
     ----------
     path : str or Path
-        A file in the zip format of PyTorch since 1.6, or a ``.safetensors`` file.
+        A file in the zip format of PyTorch since 1.6, a ``.safetensors`` file, or weights of Keras in HDF5.
 
     Raises
     ------
@@ -82,6 +83,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     path = Path(path)
     if path.suffix == ".safetensors":
         return Checkpoint(path, _read_safetensors(path))
+    if is_hdf5(path):
+        return Checkpoint(path, read_hdf5(path))
     try:
         with zipfile.ZipFile(path) as archive:
             _check_archive(archive, path)
