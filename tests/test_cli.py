@@ -226,6 +226,9 @@ def test_models_show_prints_the_card(run):
     assert status == 0, err
     assert "seed" in out.lower()
     assert "jetlab generate --model omnijet-tiny" in out
+    _, tagger, _ = run("models", "show", "omnijet-tagger")
+    assert "jetlab train tagger train.parquet --model omnijet-tagger" in tagger
+    assert "jetlab generate --model omnijet-tagger" not in tagger
 
 
 def test_data_list_names_the_public_sets(run):

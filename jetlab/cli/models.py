@@ -24,6 +24,14 @@ app = typer.Typer(
 )
 
 
+USES = {
+    "generation": "jetlab generate --model {name} --n 1000 --out generated.parquet",
+    "tagging": "jetlab train tagger train.parquet --model {name} --out my-tagger",
+    "tokenization": "jetlab tokenize train.parquet --tokenizer {name} --out tokens.parquet",
+}
+"""What to do next with a model made for a task."""
+
+
 @app.command("list")
 def list_models() -> None:
     """List the models that can be loaded by name."""
@@ -46,7 +54,7 @@ def show(name: Annotated[str, typer.Argument(help="Name or folder.")]) -> None:
     model = describe(name)
     markdown(model_card(name))
     facts({"Folder": model["path"], "Task": model["task"], "Classes": ", ".join(model["classes"])})
-    next_command(f"jetlab generate --model {name} --n 1000 --out generated.parquet")
+    next_command(USES.get(model["task"], USES["generation"]).format(name=name))
 
 
 @app.command("measure")
