@@ -8,10 +8,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["attend", "attend_reference"]
+__all__ = ["attend", "attend_few", "attend_reference"]
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+def attend(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    mask: Tensor | None = None,
+    causal: bool = False,
+    bias: Tensor | None = None,
+) -> Tensor:
     """Attention over padded batches.
 
     Right-padded causal batches need no mask: a valid query never sees the padding after it.
@@ -25,11 +33,15 @@ def attend(q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor | None = None, causa
         finite.
     causal : bool
         Query t sees keys 0 to t; needs T == S.
+    bias : Tensor, broadcastable to (B, H, T, S), optional
+        Added to the scores, in place of `mask` and `causal`; minus infinity hides a key. Every query needs one it sees.
 
     Returns
     -------
     Tensor, shape (B, H, T, d)
     """
+    if bias is not None:
+        return _attend_biased(q, k, v, bias)
     if _written_out_is_faster(q):
         return attend_reference(q, k, v, mask=mask, causal=causal)
     if mask is None:
@@ -48,6 +60,35 @@ def attend_reference(q: Tensor, k: Tensor, v: Tensor, *, mask: Tensor | None = N
     if causal:
         scores = scores.masked_fill(~_causal(q.shape[-2], q.device), -math.inf)
     return scores.softmax(-1) @ v
+
+
+def attend_few(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention within very many sets of a few points each, all of which are seen: `attend` without a mask.
+
+    On CPU, where the fused kernel and softmax over short rows are slow, it is written out.
+
+    Parameters
+    ----------
+    q, k, v : Tensor, shape (B, H, N, d)
+
+    Returns
+    -------
+    Tensor, shape (B, H, N, d)
+    """
+    if q.device.type != "cpu":
+        return F.scaled_dot_product_attention(q, k, v)
+    shape = q.shape
+    q, k, v = (x.reshape(-1, *shape[2:]) for x in (q * (1 / math.sqrt(shape[-1])), k, v))  # (B H, N, d)
+    scores = q @ k.transpose(1, 2)
+    weights = (scores - scores.detach().amax(-1, keepdim=True)).exp()
+    return ((weights @ v) / weights.sum(-1, keepdim=True)).view(shape)
+
+
+def _attend_biased(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+    if q.device.type != "cpu":
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+    scores = (q * (1 / math.sqrt(q.shape[-1]))) @ k.transpose(-2, -1)
+    return (scores + bias).softmax(-1) @ v
 
 
 def _written_out_is_faster(q: Tensor) -> bool:

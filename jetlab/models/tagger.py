@@ -17,6 +17,7 @@ from jetlab.models.heads import HEADS
 from jetlab.models.particle_transformer import ParticleTransformer, ParticleTransformerConfig
 from jetlab.models.particlenet import ParticleNet, ParticleNetConfig
 from jetlab.models.pet import PET, PETConfig
+from jetlab.models.pet2 import PET2, PET2Config
 from jetlab.models.sequences import SequenceBackbone, SequenceConfig
 from jetlab.vocabulary import CLASSES
 
@@ -51,6 +52,7 @@ BACKBONES: dict[str, tuple[Any, Any]] = {
     "deepsets": (DeepSetsConfig, DeepSets),
     "transformer": (ParticleTransformerConfig, ParticleTransformer),
     "pet": (PETConfig, PET),
+    "pet2": (PET2Config, PET2),
     "sequence": (SequenceConfig, SequenceBackbone),
 }
 """Configuration and class of each backbone that a tagger can stand on."""

@@ -73,7 +73,12 @@ def save_pretrained(
     return path
 
 
-def from_pretrained(name_or_path: str | Path, *, device: str | torch.device = "cpu") -> nn.Module:
+def from_pretrained(
+    name_or_path: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    settings: Mapping[str, Any] | None = None,
+) -> nn.Module:
     """Load a bundled model by name, a model folder by path, or an official checkpoint file.
 
     Parameters
@@ -84,6 +89,8 @@ def from_pretrained(name_or_path: str | Path, *, device: str | torch.device = "c
         files of OmniJet-alpha: tokenizers (with their ``config.yaml`` beside them), generators and classifiers.
     device : str or torch.device
         Where to put the model.
+    settings : mapping, optional
+        What an official file does not say, such as ``{"heads": 8}``; an importer asks for what it needs.
 
     Returns
     -------
@@ -99,7 +106,10 @@ def from_pretrained(name_or_path: str | Path, *, device: str | torch.device = "c
     from jetlab.zoo.importers import import_checkpoint
 
     is_file = os.path.isfile(name_or_path) and name_or_path not in bundled_models()
-    model = import_checkpoint(name_or_path) if is_file else _from_folder(find_model(name_or_path))
+    if settings and not is_file:
+        msg = f"settings are for official files; {str(name_or_path)[:80]!r} is none. A folder says all about its model"
+        raise CheckpointError(msg)
+    model = import_checkpoint(name_or_path, settings=settings) if is_file else _from_folder(find_model(name_or_path))
     try:
         return model.to(device).eval()
     except (RuntimeError, AssertionError) as error:

@@ -28,6 +28,9 @@ MAX_INSTRUCTIONS = 8_000_000
 MAX_DEPTH, MAX_ENTRIES = 40, 10_000
 """How deep settings may be nested, and how many entries they may have."""
 
+PARTS = ("body", "classifier_head", "generator_head", "ema_body", "ema_generator", "model", "ema_model")
+"""State dictionaries in the files of OmniLearned."""
+
 LONGEST = 2**31 - 1
 """Of the sides of a tensor; what has no numbers could say any."""
 
@@ -58,16 +61,20 @@ class Checkpoint:
     beside : dict
         What a training framework such as Lightning saved beside the weights, as plain containers and descriptions;
         empty for a file of weights alone.
+    settings : dict
+        What the user says about the file that it does not say itself.
     """
 
     path: Path
     state: dict[str, Tensor]
     beside: dict[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
     """Read a file that ``torch.save`` wrote of a state dictionary, or of a dictionary that has one as ``state_dict``.
 
+    Several state dictionaries in one, as OmniLearned writes them, give tensors by the names of both: ``body.token``.
     Nothing that the file names is imported or called, see `jetlab.zoo.importers.inert`.
 
     Parameters
@@ -90,8 +97,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             _check_archive(archive, path)
             root = _root(archive)
             content = read_instructions(archive.read(f"{root}/data.pkl"))
-            is_training = isinstance(content, dict) and isinstance(content.get("state_dict"), dict)
-            stored = _named(content["state_dict"] if is_training else content)
+            stored, beside = _weights(content)
             state = _load(archive, root, stored)
     except CheckpointError as error:
         msg = f"{path}: {error}"
@@ -102,7 +108,6 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             "short? Give a file as published, or the folder that save_pretrained wrote"
         )
         raise CheckpointError(msg) from error
-    beside = {name: values for name, values in content.items() if name != "state_dict"} if is_training else {}
     return Checkpoint(path, state, beside)
 
 
@@ -178,6 +183,18 @@ def _root(archive: zipfile.ZipFile) -> str:
         msg = f"its numbers are in {order[:20]!r} byte order, expected little"
         raise CheckpointError(msg)
     return root
+
+
+def _weights(content: Any) -> tuple[dict[str, StoredTensor], dict[str, Any]]:
+    """The named tensors of a file, and what lies beside them."""
+    held = content if isinstance(content, dict) else {}
+    if isinstance(held.get("state_dict"), dict):
+        return _named(held["state_dict"]), {name: values for name, values in held.items() if name != "state_dict"}
+    if any(isinstance(held.get(name), dict) for name in ("body", "ema_model")):
+        parts = {name: _named(held[name]) for name in PARTS if name in held}
+        joined_parts = {f"{part}.{name}": tensor for part, values in parts.items() for name, tensor in values.items()}
+        return joined_parts, {name: values for name, values in held.items() if name not in PARTS}
+    return _named(content), {}
 
 
 def _named(content: Any) -> dict[str, StoredTensor]:
