@@ -9,6 +9,7 @@ from jetlab.features.published import (
     JETCLASS_RECIPES,
     OMNIJET_RECIPE,
     PET2_RECIPES,
+    PET_JET_RECIPE,
     PET_RECIPE,
 )
 from jetlab.features.quantities import Constituents
@@ -21,6 +22,7 @@ __all__ = [
     "JET_KINEMATICS",
     "OMNIJET_RECIPE",
     "PET2_RECIPES",
+    "PET_JET_RECIPE",
     "PET_RECIPE",
     "Constituents",
     "Feature",

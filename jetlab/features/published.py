@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from jetlab.features.conditions import JetRecipe
 from jetlab.features.recipe import Feature, Recipe
 from jetlab.vocabulary import PARTICLE_TYPES
 
-__all__ = ["JETCLASS_COLUMNS", "JETCLASS_JET_COLUMNS", "JETCLASS_RECIPES", "OMNIJET_RECIPE", "PET2_RECIPES"]
+__all__ = [
+    "JETCLASS_COLUMNS",
+    "JETCLASS_JET_COLUMNS",
+    "JETCLASS_RECIPES",
+    "OMNIJET_RECIPE",
+    "PET2_RECIPES",
+    "PET_JET_RECIPE",
+    "PET_RECIPE",
+]
 
 OMNIJET_RECIPE = Recipe(
     "omnijet",
@@ -94,3 +103,14 @@ PET_RECIPE = Recipe(
     fill=0.0,
 )
 """The 13 inputs of OmniLearn (arXiv:2404.16091), normalised as for its training on JetClass."""
+
+PET_JET_RECIPE = JetRecipe(
+    "omnilearn-jets",
+    (
+        Feature("pt", subtract=618.22492, multiply=1 / 106.71761),
+        Feature("eta", multiply=1 / 0.88998157),
+        Feature("mass", subtract=120.64709, multiply=1 / 40.196922),
+        Feature("multiplicity", subtract=39.4133173, multiply=1 / 15.096386),
+    ),
+)
+"""What the heads of OmniLearn are told about a jet: pT [GeV], eta, mass [GeV], number of constituents; normalised."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from jetlab.batches import ParticleBatch
 from jetlab.errors import InvalidJetsError, JetLabError
-from jetlab.features import Recipe
+from jetlab.features import PET_JET_RECIPE, JetRecipe, Recipe
 from jetlab.models.blocks import mlp
 from jetlab.models.encoding import Denoised, Encoding
 from jetlab.models.pet import PET, PETConfig
@@ -38,8 +38,8 @@ class OmniLearnConfig:
     body : PETConfig
     classes : tuple of str
         Names of the jet classes.
-    conditions : int
-        Numbers about the jet that the heads are told, and that the classifier head guesses; 0 for none.
+    conditions : JetRecipe, optional
+        Numbers about the jet that the heads are told, and that the classifier head guesses.
     classifier, generator : bool
         Which heads there are.
     class_depth, generator_depth : int
@@ -56,7 +56,7 @@ class OmniLearnConfig:
 
     body: PETConfig = field(default_factory=PETConfig)
     classes: tuple[str, ...] = CLASSES
-    conditions: int = 4
+    conditions: JetRecipe | None = PET_JET_RECIPE
     classifier: bool = True
     generator: bool = True
     class_depth: int = 2
@@ -80,6 +80,11 @@ class OmniLearnConfig:
         return self.body.width
 
     @property
+    def told(self) -> int:
+        """How many numbers about a jet the heads are told."""
+        return 0 if self.conditions is None else self.conditions.width
+
+    @property
     def recipe(self) -> Recipe:
         """How jets become the inputs."""
         return self.body.recipe
@@ -97,11 +102,13 @@ class OmniLearnConfig:
     @staticmethod
     def from_dict(entries: Mapping[str, Any]) -> OmniLearnConfig:
         """Rebuild from `to_dict`."""
+        conditions = entries["conditions"]
         return OmniLearnConfig(
             **{
                 **entries,
                 "body": PETConfig.from_dict(entries["body"]),
                 "classes": tuple(entries["classes"]),
+                "conditions": None if conditions is None else JetRecipe.from_dict(conditions),
                 "prior": Prior.from_dict(entries["prior"]),
             }
         )
@@ -134,6 +141,11 @@ class OmniLearn(nn.Module):
     def recipe(self) -> Recipe:
         """How jets become the inputs."""
         return self.config.recipe
+
+    @property
+    def conditions(self) -> JetRecipe | None:
+        """How jets become the numbers that the heads are told."""
+        return self.config.conditions
 
     @property
     def prior(self) -> Prior:
@@ -233,7 +245,7 @@ class OmniLearn(nn.Module):
 
     def _told(self, batch: ParticleBatch) -> Tensor | None:
         """Numbers about the jets ``(B, C)``; raises if they are not those that the heads read."""
-        wanted, found = self.config.conditions, batch.cond
+        wanted, found = self.config.told, batch.cond
         if not wanted:
             return None
         if found is None or found.shape[1:] != (wanted,):
@@ -257,12 +269,12 @@ class _ClassifierHead(nn.Module):
 
     def __init__(self, c: OmniLearnConfig) -> None:
         super().__init__()
-        self.film = nn.Linear(c.conditions, 2 * c.width) if c.conditions else None
+        self.film = nn.Linear(c.told, 2 * c.width) if c.told else None
         self.token = nn.Parameter(torch.zeros(c.width)) if c.class_token else None
         self.blocks = nn.ModuleList(_ClassBlock(c.body) for _ in range(c.class_depth))
         self.norm = JetNorm(c.width)
         self.logits = nn.Linear(c.width, len(c.classes))
-        self.cond = nn.Linear(c.width, c.conditions) if c.conditions else None
+        self.cond = nn.Linear(c.width, c.told) if c.told else None
 
     def forward(self, x: Tensor, seen: Tensor | None, cond: Tensor | None) -> Judged:
         """From all slots ``(B, N, D)``, those that count ``(B, N)``, and the numbers about the jets ``(B, C)``."""
@@ -306,8 +318,8 @@ class _GeneratorHead(nn.Module):
         super().__init__()
         self.label_drop = c.label_drop
         self.time = TimeEmbedding(c.width)
-        self.cond = nn.Linear(c.conditions, c.width) if c.conditions else None
-        self.asked = mlp((2 if c.conditions else 1) * c.width, 2 * c.width, c.width)
+        self.cond = nn.Linear(c.told, c.width) if c.told else None
+        self.asked = mlp((2 if c.told else 1) * c.width, 2 * c.width, c.width)
         self.label = nn.Embedding(len(c.classes), c.width)
         self.blocks = nn.ModuleList(
             PETBlock(c.width, c.body.heads, layer_scale=c.body.layer_scale) for _ in range(c.generator_depth)

@@ -46,7 +46,7 @@ class JetNorm(nn.Module):
             mean = (x * kept).sum((1, 2), keepdim=True) / count
             variance = ((x - mean) * kept).square().sum((1, 2), keepdim=True) / count
         scale = (variance + EPSILON).rsqrt() * self.weight
-        return x * scale + (self.bias - mean * scale)
+        return torch.addcmul(self.bias, x - mean, scale)
 
 
 class JetAttention(nn.Module):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from jetlab.objectives.diffusion import Diffusion
+from jetlab.objectives.flow import FlowMatching
 from jetlab.objectives.loss import Loss
 from jetlab.objectives.reconstruction import reconstruction
-from jetlab.objectives.supervised import classification
+from jetlab.objectives.supervised import classification, regression
 from jetlab.objectives.tokens import masked_particles, next_token, next_token_and_masked, prompt_likelihood
 
 __all__ = [
+    "Diffusion",
+    "FlowMatching",
     "Loss",
     "classification",
     "masked_particles",
@@ -15,4 +19,5 @@ __all__ = [
     "next_token_and_masked",
     "prompt_likelihood",
     "reconstruction",
+    "regression",
 ]

@@ -11,7 +11,7 @@ from jetlab.errors import InvalidJetsError
 from jetlab.models.tagger import Tagger
 from jetlab.objectives.loss import Loss
 
-__all__ = ["classification"]
+__all__ = ["classification", "regression"]
 
 
 def classification(model: nn.Module, batch: ParticleBatch, generator: torch.Generator | None = None) -> Loss:  # noqa: ARG001
@@ -26,3 +26,21 @@ def classification(model: nn.Module, batch: ParticleBatch, generator: torch.Gene
     loss = F.cross_entropy(logits, batch.label)
     right = (logits.detach().argmax(1) == batch.label).float().mean()
     return loss, {"loss": loss.detach(), "accuracy": right, "weight": torch.tensor(len(batch.label))}
+
+
+def regression(model: nn.Module, batch: ParticleBatch, generator: torch.Generator | None = None) -> Loss:  # noqa: ARG001
+    """Squared error of numbers about each jet, which the batch carries as its labels, ``(B, n)``.
+
+    Raises
+    ------
+    InvalidJetsError
+        If the model gives another number of numbers than there are: ``(B, 1)`` against ``(B,)`` would compare every jet
+        with every other.
+    """
+    predicted, target = model(batch).float(), batch.label
+    if target is None or predicted.shape != target.shape:
+        found = "none" if target is None else f"some of shape {tuple(target.shape)}"
+        msg = f"the model predicts numbers of shape {tuple(predicted.shape)}, the batch has {found} to compare with"
+        raise InvalidJetsError(msg)
+    loss = F.mse_loss(predicted, target.float())
+    return loss, {"loss": loss.detach(), "weight": torch.tensor(len(target))}

@@ -42,8 +42,8 @@ _ROOTS = {
 _BESIDE = ("optimizer/", "body_optimizer/", "_metrics/", "metrics/")
 """Groups of the training, which are no weights."""
 
-SLOTS, NEIGHBOURS, CONDITIONS = 150, 10, 4
-"""What weights do not tell, as published: padded length of the jets, neighbours of a particle, numbers about a jet."""
+SLOTS, NEIGHBOURS = 150, 10
+"""What weights do not tell, as published: padded length of the jets, neighbours of a particle."""
 
 
 class _Piece(NamedTuple):
@@ -124,7 +124,6 @@ def _config(checkpoint: Checkpoint, layout: Mapping[str, str]) -> OmniLearnConfi
             slots=SLOTS,
         ),
         CLASSES if labels == len(CLASSES) else tuple(f"class {i}" for i in range(labels)),
-        CONDITIONS,
         class_depth=_blocks(checkpoint, classifier),
         generator_depth=_blocks(checkpoint, layout["generator"]),
         class_token=False,

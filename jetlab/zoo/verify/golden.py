@@ -107,25 +107,31 @@ class Golden:
 
     @property
     def checkpoint(self) -> Path:
-        """The file to load.
+        """The file to load; the first one, if the same weights are there in several layouts.
 
         Raises
         ------
         CheckpointError
             If ``meta.json`` names none that is there.
         """
-        named = self.meta.get("checkpoint")
-        files = self.meta.get("files")
-        names = [named] if isinstance(named, str) else [*files] if isinstance(files, dict) else []
-        found = [name for name in names if name not in (ARRAYS, META) and Path(name).name == name]
-        found = [name for name in found if (self.folder / name).is_file()]
-        if len(found) != 1:
+        return self.checkpoints[0]
+
+    @property
+    def checkpoints(self) -> list[Path]:
+        """The files to load, which hold the same weights in different layouts; mostly one. Raises as `checkpoint`."""
+        named, files = self.meta.get("checkpoint"), self.meta.get("files")
+        layouts = list(named.values()) if isinstance(named, dict) else []
+        names = [layout.get("file") for layout in layouts if isinstance(layout, dict)]
+        names += [named] if isinstance(named, str) else [*files] if isinstance(files, dict) and not names else []
+        found = [name for name in names if isinstance(name, str) and Path(name).name == name]
+        found = [name for name in found if name not in (ARRAYS, META) and (self.folder / name).is_file()]
+        if not found or (len(found) > 1 and not layouts):
             msg = (
                 f"{self.folder / META} names {len(found)} checkpoints that are there, expected 1: "
                 '{"checkpoint": "FILE"} with a file in the same folder'
             )
             raise CheckpointError(msg)
-        return self.folder / found[0]
+        return [self.folder / name for name in found]
 
     def stated_tolerance(self, name: str) -> Tolerance | None:
         """Largest difference of an array that ``meta.json`` allows: ``{"tolerance": {"logits": 1e-4}}``."""
