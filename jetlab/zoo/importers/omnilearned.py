@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from jetlab.models.omnilearned import OmniLearned, OmniLearnedConfig
     from jetlab.models.pet2 import PET2Config
 
-__all__ = ["SETTINGS", "load", "matches"]
+__all__ = ["SETTINGS", "load", "matches", "their_name"]
 
 SETTINGS = ("heads", "neighbours", "coordinates", "task", "classes")
 """What can be told about a file besides what its tensors say."""
@@ -101,7 +101,7 @@ def _load_model(checkpoint: Checkpoint) -> OmniLearned:
     config = _config(checkpoint)
     with torch.random.fork_rng(devices=[]):
         model = OmniLearned(config)
-    names = {name: _their_name(name, _MODEL_PARTS) for name in model.state_dict()}
+    names = {name: their_name(name) for name in model.state_dict()}
     _fill(model, checkpoint, names, unused=[name for name in checkpoint.state if name.startswith("ema_")])
     return model
 
@@ -134,6 +134,11 @@ def _fill(model: nn.Module, checkpoint: Checkpoint, names: Mapping[str, str], *,
     expected = {theirs: own[name][None] if name.endswith("tokens") else own[name] for name, theirs in names.items()}
     found = fitted(checkpoint, expected, kind=type(model).__name__, unused=unused)
     model.load_state_dict({name: found[theirs].reshape(own[name].shape) for name, theirs in names.items()})
+
+
+def their_name(name: str) -> str:
+    """Their name of a tensor of an `OmniLearned`."""
+    return _their_name(name, _MODEL_PARTS)
 
 
 def _their_name(name: str, parts: Mapping[str, tuple[str, Mapping[str, str]]]) -> str:
