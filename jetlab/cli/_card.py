@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from jetlab.models.jetflow import JetFlow
     from jetlab.models.omnijet import OmniJet
     from jetlab.train import Run
 
-__all__ = ["machine", "omnijet_card", "save_curves"]
+__all__ = ["jetflow_card", "machine", "omnijet_card", "save_curves"]
 
 
 def machine() -> str:
@@ -45,14 +48,6 @@ def omnijet_card(name: str, model: OmniJet, provenance: Mapping[str, Any]) -> st
         Entries as in the ``config.json`` of the model.
     """
     tokenizer, gpt = model.config.tokenizer, model.config.gpt
-    sizes = {part: sum(p.numel() for p in module.parameters()) for part, module in model.named_children()}
-    jets, data = provenance["jets"], provenance["data"]
-    origin = ", ".join(f"{key} {data[key]}" for key in ("generator", "detector", "seed") if key in data)
-    stages = "\n".join(
-        f"| {stage} | {sizes[stage]:,} | {steps:,} | {provenance['minutes'][stage]:g} | {_loss(provenance, stage)} |"
-        for stage, steps in provenance["steps"].items()
-    )
-    curves = "\n\n".join(f"![Loss of the {stage}]({stage}.png)" for stage in provenance["steps"])
     return f"""# {name}
 
 OmniJet-α ([arXiv:2403.05618](https://arxiv.org/abs/2403.05618)) in small, conditional on the jet: it generates jets of
@@ -76,7 +71,57 @@ jets = jetlab.generate("{name}", 1000, classes=["Tbqq"], seed=1)
 
 Jets come out around the axis η = φ = 0. Weights are kept in half precision.
 
-## How it was trained
+{_training(model, provenance)}"""
+
+
+def jetflow_card(name: str, model: JetFlow, provenance: Mapping[str, Any]) -> str:
+    """Write the card of a `JetFlow` in Markdown; ``jetlab models measure --write`` adds its quality.
+
+    Parameters
+    ----------
+    name : str
+        Title of the card.
+    model : JetFlow
+        The trained model.
+    provenance : mapping
+        Entries as in the ``config.json`` of the model.
+    """
+    body = model.config.particles.body
+    return f"""# {name}
+
+OmniLearned ([arXiv:2510.24066](https://arxiv.org/abs/2510.24066)) in small: one network that classifies jets and
+generates those of the classes {", ".join(model.classes)}.
+
+```python
+import jetlab
+
+jets = jetlab.generate("{name}", 1000, classes=["Tbqq"], seed=1, steps=16)
+```
+
+## What it is
+
+- **Prompts**: multiplicity, mass and pT of a jet of a class, drawn one after the other from binned distributions.
+- **Particles**: PET2, {body.depth} blocks of width {body.width} with {body.heads} heads, {body.neighbours} neighbours,
+  {body.tokens} tokens; inputs Δη, Δφ, log pT and log E [GeV] as they are. A head for jets tells their class; a head
+  for particles tells how noise moves towards jets (flow matching) of a class, pT, mass and multiplicity.
+
+Jets come out around the axis η = φ = 0, of massless constituents without charge or type, at most
+{model.max_constituents}. Weights are kept in half precision.
+
+{_training(model, provenance)}"""
+
+
+def _training(model: nn.Module, provenance: Mapping[str, Any]) -> str:
+    """What cards say about how a model was trained, stage by stage."""
+    sizes = {part: sum(p.numel() for p in module.parameters()) for part, module in model.named_children()}
+    jets, data = provenance["jets"], provenance["data"]
+    origin = ", ".join(f"{key} {data[key]}" for key in ("generator", "detector", "seed") if key in data)
+    stages = "\n".join(
+        f"| {stage} | {sizes[stage]:,} | {steps:,} | {provenance['minutes'][stage]:g} | {_loss(provenance, stage)} |"
+        for stage, steps in provenance["steps"].items()
+    )
+    curves = "\n\n".join(f"![Loss of the {stage}]({stage}.png)" for stage in provenance["steps"])
+    return f"""## How it was trained
 
 ```console
 {provenance["command"]}

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from jetlab.cli._card import save_curves
-from jetlab.cli._options import Seed, class_names
+from jetlab.cli._options import Seed
 from jetlab.cli._terminal import announce, next_command, wrote
 from jetlab.cli._training import (
     AtMost,
@@ -20,9 +20,9 @@ from jetlab.cli._training import (
     Only,
     Precision,
     interrupted,
+    load,
     origin,
     show,
-    split,
 )
 
 __all__ = ["alpha"]
@@ -77,12 +77,10 @@ def alpha(
 
     Ctrl-C ends it after the present step; the same command goes on from there to the same numbers.
     """
-    from jetlab.data import load_jets
     from jetlab.tasks.alpha import train_alpha
     from jetlab.zoo import save_pretrained
 
-    jets = load_jets(data if len(data) > 1 else data[0], n=n, classes=classes and class_names(classes), seed=seed)
-    train, valid = split(jets, held_out)
+    train, valid = load(data, n=n, classes=classes, held_out=held_out, seed=seed)
     announce(f"Training OmniJet-alpha ({preset.value}) on {len(train):,} jets, watched on {len(valid):,} (seed {seed})")
     model, run = train_alpha(
         train,

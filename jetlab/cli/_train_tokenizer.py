@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jetlab.cli._card import save_curves
-from jetlab.cli._options import Seed, class_names
+from jetlab.cli._options import Seed
 from jetlab.cli._terminal import announce, next_command, wrote
 from jetlab.cli._training import (
     AtMost,
@@ -21,9 +21,9 @@ from jetlab.cli._training import (
     Only,
     Precision,
     interrupted,
+    load,
     origin,
     show,
-    split,
 )
 
 if TYPE_CHECKING:
@@ -87,13 +87,11 @@ def tokenizer(
 
     Ctrl-C ends it after the present step; the same command goes on from there to the same numbers.
     """
-    from jetlab.data import load_jets
     from jetlab.models.tokenizers import tokenizer_config
     from jetlab.tasks.tokenizers import train_tokenizer
     from jetlab.zoo import save_pretrained
 
-    jets = load_jets(data if len(data) > 1 else data[0], n=n, classes=classes and class_names(classes), seed=seed)
-    train, valid = split(jets, held_out)
+    train, valid = load(data, n=n, classes=classes, held_out=held_out, seed=seed)
     config = tokenizer_config(kind.value, codes=codes, preset=preset.value)
     announce(
         f"Training a tokenizer ({kind.value}, {preset.value}, {config.codebook_size:,} codes) on {len(train):,} jets, "

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from jetlab.cli._card import machine
+from jetlab.cli._options import class_names
 from jetlab.cli._terminal import announce, next_command, table
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ __all__ = [
     "Only",
     "Precision",
     "interrupted",
+    "load",
     "origin",
     "show",
     "split",
@@ -56,6 +58,16 @@ HeldOut = Annotated[
         min=0.001, max=0.5, help="Watch this share of the jets and learn from all others.", show_default="as marked"
     ),
 ]
+
+
+def load(
+    data: list[str], *, n: int | None, classes: str | None, held_out: float | None, seed: int
+) -> tuple[Jets, Jets]:
+    """Jets to learn from and to watch, of the files, classes and number that were asked for."""
+    from jetlab.data import load_jets
+
+    jets = load_jets(data if len(data) > 1 else data[0], n=n, classes=classes and class_names(classes), seed=seed)
+    return split(jets, held_out)
 
 
 def split(jets: Jets, held_out: float | None) -> tuple[Jets, Jets]:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jetlab.cli import _train_alpha, _train_tagger, _train_tokenizer
+from jetlab.cli import _train_alpha, _train_omnilearned, _train_tagger, _train_tokenizer
 from jetlab.cli._card import omnijet_card, save_curves
-from jetlab.cli._options import Seed, class_names
+from jetlab.cli._options import Seed
 from jetlab.cli._terminal import announce, next_command, wrote
 from jetlab.cli._training import (
     AtMost,
@@ -20,9 +20,9 @@ from jetlab.cli._training import (
     Only,
     Precision,
     interrupted,
+    load,
     origin,
     show,
-    split,
 )
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def _group() -> None:
 
 
 app.command("alpha")(_train_alpha.alpha)
+app.command("omnilearned")(_train_omnilearned.omnilearned)
 app.command("tagger")(_train_tagger.tagger)
 app.command("tokenizer")(_train_tokenizer.tokenizer)
 
@@ -65,12 +66,10 @@ def omnijet(
 
     Ctrl-C ends it after the present step; the same command goes on from there to the same numbers.
     """
-    from jetlab.data import load_jets
     from jetlab.tasks.omnijet import train_omnijet
     from jetlab.zoo import save_pretrained
 
-    jets = load_jets(data if len(data) > 1 else data[0], n=n, classes=classes and class_names(classes), seed=seed)
-    train, valid = split(jets, held_out)
+    train, valid = load(data, n=n, classes=classes, held_out=held_out, seed=seed)
     announce(f"Training OmniJet ({preset}) on {len(train):,} jets, watched on {len(valid):,} (seed {seed})")
     training = train_omnijet(
         train,

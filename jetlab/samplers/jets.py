@@ -1,8 +1,9 @@
-"""Jets from a model: what is asked for, codes, and constituents, batch by batch."""
+"""Jets from a model: what is asked for, then codes or noise, then constituents, batch by batch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,16 +12,25 @@ import torch
 from jetlab.errors import JetLabError
 from jetlab.jets import Jets, concatenate
 from jetlab.models.alpha import OmniJetAlpha
+from jetlab.models.jetflow import JetFlow
 from jetlab.models.omnijet import OmniJet
 from jetlab.models.tokens import TokenSequences
 from jetlab.samplers.choice import Choice
+from jetlab.samplers.particles import Method, Path, move_particles
 from jetlab.samplers.tokens import write_tokens
 from jetlab.vocabulary import CLASSES
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from torch import nn
 
-__all__ = ["generate", "stream"]
+__all__ = ["Generator", "generate", "stream"]
+
+Generator = OmniJet | OmniJetAlpha | JetFlow
+"""Models that generate jets."""
+
+NAMES: dict[type, str] = {OmniJet: "omnijet", OmniJetAlpha: "omnijet-alpha", JetFlow: "jet-flow"}
+"""What generated jets say that they come from, if the model itself was given."""
 
 
 def generate(
@@ -38,6 +48,8 @@ def generate(
     stop_bias: float = 0.0,
     min_constituents: int = 1,
     max_constituents: int | None = None,
+    steps: int | None = None,
+    method: Method | None = None,
     batch_size: int = 100,
     progress: bool | Callable[[int, int], None] = True,
     stop: Callable[[], bool] | None = None,
@@ -46,7 +58,7 @@ def generate(
 
     Parameters
     ----------
-    model : OmniJet, OmniJetAlpha or str
+    model : OmniJet, OmniJetAlpha, JetFlow or str
         A model, or the name or folder of one for `jetlab.from_pretrained`.
     n : int
         Number of jets in all, shared equally among the classes.
@@ -60,7 +72,8 @@ def generate(
     seed : int
         The same seed gives the same jets on the same machine and batch size.
     temperature : float
-        Above 1 flattens the token probabilities, below 1 sharpens them; 0 takes the most probable token.
+        This and the options down to `max_constituents` are for models that write one token after the other. Above 1
+        flattens the token probabilities, below 1 sharpens them; 0 takes the most probable token.
     top_k : int, optional
         Draw only from this many most probable tokens.
     top_p : float, optional
@@ -69,12 +82,18 @@ def generate(
         Added to the logit of the end of a jet: above 0 makes shorter jets, below 0 longer ones.
     min_constituents, max_constituents : int, optional
         Bounds on the length of jets, whatever the model would do.
+    steps : int, optional
+        From noise to jets, for models that move all constituents at once; more are slower and closer to what the model
+        has learned. 16 if not given.
+    method : {"midpoint", "heun", "euler"}, optional
+        How such a step is taken: with two network calls, or with one. "midpoint" if not given.
     batch_size : int
         Jets generated at once.
     progress : bool or callable
         True draws a bar; a callable gets (jets done, jets in all).
     stop : callable, optional
-        Asked before every token; generation ends when it returns True and the finished batches are returned.
+        Asked before every token or network call; generation ends when it returns True and the finished batches are
+        returned.
 
     Returns
     -------
@@ -104,6 +123,8 @@ def generate(
             stop_bias=stop_bias,
             min_constituents=min_constituents,
             max_constituents=max_constituents,
+            steps=steps,
+            method=method,
             batch_size=batch_size,
             stop=stop,
         ):
@@ -135,6 +156,8 @@ def stream(
     stop_bias: float = 0.0,
     min_constituents: int = 1,
     max_constituents: int | None = None,
+    steps: int | None = None,
+    method: Method | None = None,
     batch_size: int = 100,
     stop: Callable[[], bool] | None = None,
 ) -> Iterator[Jets]:
@@ -145,56 +168,110 @@ def stream(
     Jets
         The jets of one finished batch.
     """
-    writer = _resolve(model)
-    names = _checked_classes(writer, classes)
+    generator_of_jets = _resolve(model)
+    names = _checked_classes(generator_of_jets, classes)
     choice = Choice(temperature, top_k, top_p, stop_bias, min_constituents, max_constituents)
+    finish = _way(generator_of_jets, choice, steps, method)
     _check_numbers(n, batch_size)
-    device = next(writer.parameters()).device
+    device = next(generator_of_jets.parameters()).device
     generator = torch.Generator(device=device).manual_seed(seed)
-    label = torch.tensor([writer.classes.index(c) for c in names] or [0], device=device)
+    label = torch.tensor([generator_of_jets.classes.index(c) for c in names] or [0], device=device)
     order = label[torch.arange(n, device=device) % len(label)]
     given = {"pt": pt, "mass": mass, "multiplicity": multiplicity}
     meta = {
         "source": "generated",
-        "model": model if isinstance(model, str) else _name(writer),
+        "model": model if isinstance(model, str) else NAMES[type(generator_of_jets)],
         "seed": seed,
-        "temperature": temperature,
-        "top_k": top_k,
-        **choice.changed(),
+        **finish.meta(),
         **{name: value for name, value in given.items() if value is not None},
     }
-    writer.eval()
+    generator_of_jets.eval()
     for part in order.split(batch_size):
-        asked = writer.ask(part, generator, pt=pt, mass=mass, multiplicity=multiplicity)
-        codes = write_tokens(writer, asked, choice, generator=generator, stop=stop)
-        if codes is None:
+        asked = generator_of_jets.ask(part, generator, pt=pt, mass=mass, multiplicity=multiplicity)
+        jets = finish(asked, part.cpu().numpy(), generator, meta, stop)
+        if jets is None:
             return
-        yield _decoded(writer, codes, part.cpu().numpy(), meta)
+        yield jets
 
 
-def _decoded(model: OmniJet | OmniJetAlpha, codes: list[np.ndarray], label: np.ndarray, meta: dict[str, Any]) -> Jets:
-    assert model.tokenizer is not None
-    offsets = np.concatenate([[0], np.cumsum([len(c) for c in codes])])
-    tokens = TokenSequences(
-        np.concatenate(codes),
-        offsets,
-        model.vocabulary.codes,
-        label if model.classes else None,
-        model.classes or CLASSES,
-        meta,
-    )
-    return model.tokenizer.decode(tokens)
+@dataclass(frozen=True)
+class _ByTokens:
+    """One token after the other."""
+
+    model: OmniJet | OmniJetAlpha
+    choice: Choice
+
+    def meta(self) -> dict[str, Any]:
+        return {"temperature": self.choice.temperature, "top_k": self.choice.top_k, **self.choice.changed()}
+
+    def __call__(
+        self,
+        asked: Any,
+        label: npt.NDArray[np.int64],
+        generator: torch.Generator,
+        meta: dict[str, Any],
+        stop: Callable[[], bool] | None,
+    ) -> Jets | None:
+        model = self.model
+        assert model.tokenizer is not None
+        codes = write_tokens(model, asked, self.choice, generator=generator, stop=stop)
+        if codes is None:
+            return None
+        offsets = np.concatenate([[0], np.cumsum([len(c) for c in codes])])
+        classes = model.classes or CLASSES
+        size = model.vocabulary.codes
+        tokens = TokenSequences(np.concatenate(codes), offsets, size, label if model.classes else None, classes, meta)
+        return model.tokenizer.decode(tokens)
 
 
-def _resolve(model: nn.Module | str) -> OmniJet | OmniJetAlpha:
+@dataclass(frozen=True)
+class _ByFlow:
+    """All constituents at once, from noise."""
+
+    model: JetFlow
+    path: Path
+
+    def meta(self) -> dict[str, Any]:
+        return {"steps": self.path.steps, "method": self.path.method}
+
+    def __call__(
+        self,
+        asked: Any,
+        label: npt.NDArray[np.int64],  # noqa: ARG002
+        generator: torch.Generator,
+        meta: dict[str, Any],
+        stop: Callable[[], bool] | None,
+    ) -> Jets | None:
+        moved = move_particles(self.model, self.model.begin(asked, generator), self.path, stop=stop)
+        return None if moved is None else self.model.finish(moved, meta)
+
+
+def _way(model: Generator, choice: Choice, steps: int | None, method: Method | None) -> _ByTokens | _ByFlow:
+    """How this model generates, with the options that are for it; others are refused."""
+    if isinstance(model, JetFlow):
+        if choice != Choice():
+            msg = (
+                "this model moves all constituents at once and writes no tokens: leave out temperature, top_k, top_p, "
+                "stop_bias, min_constituents and max_constituents; steps and method are for it"
+            )
+            raise JetLabError(msg)
+        return _ByFlow(model, Path(Path.steps if steps is None else steps, method or Path.method))
+    if steps is not None or method is not None:
+        msg = "this model writes one token after the other: leave out steps and method, which are for models of flows"
+        raise JetLabError(msg)
+    return _ByTokens(model, choice)
+
+
+def _resolve(model: nn.Module | str) -> Generator:
     if isinstance(model, str):
         from jetlab.zoo import from_pretrained
 
         model = from_pretrained(model)
-    if not isinstance(model, OmniJet | OmniJetAlpha):
-        msg = f"expected a model that generates jets (OmniJet, OmniJetAlpha) or its name, found {type(model).__name__}"
+    if not isinstance(model, Generator):
+        kinds = ", ".join(kind.__name__ for kind in NAMES)
+        msg = f"expected a model that generates jets ({kinds}) or its name, found {type(model).__name__}"
         raise JetLabError(msg)
-    if model.tokenizer is None:
+    if not isinstance(model, JetFlow) and model.tokenizer is None:
         msg = (
             "this generator came without its tokenizer, so its codes cannot become jets; load the tokenizer that it "
             "was trained with and give it: model.use(tokenizer)"
@@ -203,11 +280,7 @@ def _resolve(model: nn.Module | str) -> OmniJet | OmniJetAlpha:
     return model
 
 
-def _name(model: OmniJet | OmniJetAlpha) -> str:
-    return "omnijet" if isinstance(model, OmniJet) else "omnijet-alpha"
-
-
-def _checked_classes(model: OmniJet | OmniJetAlpha, classes: str | Sequence[str] | None) -> tuple[str, ...]:
+def _checked_classes(model: Generator, classes: str | Sequence[str] | None) -> tuple[str, ...]:
     if classes is None and not model.classes:
         return ()
     names = model.classes if classes is None else (classes,) if isinstance(classes, str) else tuple(classes)

@@ -32,6 +32,24 @@ def _omnilearn() -> Any:
     return OmniLearn
 
 
+def _jet_flow() -> Any:
+    from jetlab.models.jetflow import JetFlow
+
+    return JetFlow
+
+
+def _omnilearned() -> Any:
+    from jetlab.models.omnilearned import OmniLearned
+
+    return OmniLearned
+
+
+def _mlpgen() -> Any:
+    from jetlab.models.mlpgen import MLPGen
+
+    return MLPGen
+
+
 def _tagger() -> Any:
     from jetlab.models.tagger import Tagger
 
@@ -54,6 +72,9 @@ ARCHITECTURES: dict[str, Callable[[], Any]] = {
     "omnijet": _omnijet,
     "omnijet-alpha": _omnijet_alpha,
     "omnilearn": _omnilearn,
+    "omnilearned": _omnilearned,
+    "mlpgen": _mlpgen,
+    "jet-flow": _jet_flow,
     "tagger": _tagger,
     "vqvae": _vqvae,
     "binned": _binned,

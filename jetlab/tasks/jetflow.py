@@ -1,0 +1,134 @@
+"""Train a generator of jets that moves all constituents at once, and that classifies jets too; each stage resumable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from jetlab.errors import InvalidJetsError
+from jetlab.models.jetflow import JetFlow, JetFlowConfig
+from jetlab.models.prompts import PromptSet
+from jetlab.objectives import FlowMatching, prompt_likelihood
+from jetlab.train import Run, fit
+
+if TYPE_CHECKING:
+    from jetlab.jets import Jets
+    from jetlab.train.engine import Precision
+
+__all__ = ["JetFlowTraining", "train_jetflow"]
+
+
+@dataclass(frozen=True)
+class JetFlowTraining:
+    """Outcome of `train_jetflow`: the model and the run of each stage."""
+
+    model: JetFlow
+    prompts: Run
+    particles: Run
+
+
+def train_jetflow(
+    train: Jets,
+    valid: Jets,
+    *,
+    preset: str = "tiny",
+    objective: FlowMatching | None = None,
+    prompt_steps: int = 2000,
+    steps: int = 10_000,
+    batch_size: int = 128,
+    lr: float = 1e-3,
+    precision: Precision = "fp32",
+    device: str = "auto",
+    seed: int = 0,
+    out: str | Path | None = None,
+    progress: bool | Callable[[int, int], None] = True,
+    stop: Callable[[], bool] | None = None,
+) -> JetFlowTraining | None:
+    """Train a `JetFlow` on labelled jets: what jets are like as a whole, then their constituents and classes.
+
+    Parameters
+    ----------
+    train, valid : Jets
+        Labelled jets with the same class list.
+    preset : str
+        Sizes, see `jetlab.models.jetflow.JetFlowConfig.preset`.
+    objective : FlowMatching, optional
+        That of OmniLearned (arXiv:2510.24066) without the contrastive part, if not given.
+    prompt_steps, steps : int
+        Length of the stages in steps of `batch_size` jets (20 times as many for the first).
+    batch_size : int
+        Jets in a step.
+    lr : float
+        Highest learning rate of the second stage.
+    precision : {"fp32", "bf16"}
+        Of the second stage.
+    device : str
+        "auto" takes a GPU if there is one.
+    seed : int
+        Of weights, order and random numbers.
+    out : str or Path, optional
+        Folder for checkpoints; the same call continues a training that was interrupted in any stage.
+    progress, stop
+        As for `jetlab.fit`.
+
+    Returns
+    -------
+    JetFlowTraining or None
+        None if stopped in the first stage.
+
+    Raises
+    ------
+    InvalidJetsError
+        If the jets carry no labels or their class lists differ.
+    """
+    if train.label is None or valid.label is None or train.classes != valid.classes:
+        msg = "training and validation jets must be labelled with the same classes"
+        raise InvalidJetsError(msg)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = JetFlow(JetFlowConfig.preset(preset, classes=train.classes))
+    folder = None if out is None else Path(out)
+    model.prompts.set_edges(train)
+    prompts = fit(
+        model.prompts,
+        prompt_likelihood,
+        PromptSet(train),
+        PromptSet(valid),
+        steps=prompt_steps,
+        batch_size=20 * batch_size,
+        lr=3e-3,
+        weight_decay=0.0,
+        ema=0.999,
+        device=device,
+        seed=seed,
+        out=None if folder is None else folder / "prompts",
+        progress=progress,
+        title="prompts (1 of 2)",
+        stop=stop,
+    )
+    if not prompts.finished:
+        return None
+    particles = fit(
+        model.particles,
+        objective or FlowMatching(mean_over="particles"),
+        model.prepare(train),
+        model.prepare(valid),
+        steps=steps,
+        batch_size=batch_size,
+        optimizer="muon",
+        lr=lr,
+        schedule="wsd",
+        ema=0.999,
+        precision=precision,
+        device=device,
+        seed=seed,
+        out=None if folder is None else folder / "particles",
+        progress=progress,
+        title="constituents (2 of 2)",
+        stop=stop,
+    )
+    return JetFlowTraining(model, prompts, particles)
