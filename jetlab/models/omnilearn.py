@@ -14,7 +14,7 @@ from jetlab.errors import InvalidJetsError, JetLabError
 from jetlab.features import PET_JET_RECIPE, JetRecipe, Recipe
 from jetlab.models.blocks import mlp
 from jetlab.models.encoding import Denoised, Encoding
-from jetlab.models.pet import PET, PETConfig
+from jetlab.models.pet import PET, PETConfig, in_slots
 from jetlab.models.pet_layers import JetAttention, JetNorm, PETBlock, TimeEmbedding
 from jetlab.models.prior import Prior
 from jetlab.vocabulary import CLASSES
@@ -229,7 +229,7 @@ class OmniLearn(nn.Module):
         if guidance:
             anyone = self.generator(particles, mask, seen, time=time, label=None, cond=cond)
             velocity = velocity + guidance * (velocity - anyone)
-        velocity = velocity[:, : batch.mask.shape[1], : self.features_generated]
+        velocity = in_slots(velocity[..., : self.features_generated], batch.mask)
         judged = Judged(velocity) if self.classifier is None else self.classifier(particles, seen, cond)
         return Denoised(velocity, None if self.classifier is None else judged.logits, judged.cond)
 

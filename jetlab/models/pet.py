@@ -20,7 +20,7 @@ from jetlab.models.blocks import mlp
 from jetlab.models.encoding import Encoding
 from jetlab.models.pet_layers import LocalEmbedding, PETBlock, TimeEmbedding
 
-__all__ = ["PET", "PETConfig", "pooled"]
+__all__ = ["PET", "PETConfig", "in_slots", "pooled"]
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class PET(nn.Module):
             msg = "PET takes no numbers about the jet: its heads do. Put them into the batch of an OmniLearn as cond"
             raise JetLabError(msg)
         x, mask = self.padded(batch.x, batch.mask)
-        particles = self.run(x, mask, time)[:, : batch.mask.shape[1]] * batch.mask[..., None]
+        particles = in_slots(self.run(x, mask, time), batch.mask)
         return Encoding(particles, pooled(particles, batch.mask), batch.mask)
 
     def seen(self, mask: Tensor) -> Tensor | None:
@@ -176,7 +176,7 @@ class PET(nn.Module):
                 "keep the hardest ones, as its recipe does"
             )
             raise InvalidJetsError(msg)
-        return nn.functional.pad(x, (0, 0, 0, missing)), nn.functional.pad(mask, (0, missing))
+        return _with_slots(x, slots), nn.functional.pad(mask, (0, missing))
 
     def run(self, x: Tensor, mask: Tensor, time: Tensor | None = None) -> Tensor:
         """All slots ``(B, N, D)`` after the last block, padding too, from inputs of `padded`."""
@@ -205,6 +205,16 @@ class PET(nn.Module):
         hidden = torch.rand(len(x), 1, 1, device=x.device) < self.config.feature_drop
         optional = torch.arange(x.shape[2], device=x.device) >= self.config.kept_features
         return x.masked_fill(hidden & optional, 0.0)
+
+
+def in_slots(x: Tensor, mask: Tensor) -> Tensor:
+    """Values ``(B, M, D)`` of any number of slots in those of a mask ``(B, N)``, zero where padded."""
+    return _with_slots(x, mask.shape[1]) * mask[..., None]
+
+
+def _with_slots(x: Tensor, slots: int) -> Tensor:
+    """Values ``(B, N, D)`` in another number of slots, by more padding or less."""
+    return nn.functional.pad(x, (0, 0, 0, slots - x.shape[1]))
 
 
 def pooled(particles: Tensor, mask: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from jetlab.batches import ParticleBatch
 from jetlab.errors import JetLabError
+from jetlab.models.encoding import Encoding
 from jetlab.objectives.denoising import (
     Denoiser,
     MeanOver,
@@ -136,9 +137,14 @@ class FlowMatching:
 
 
 def _bodies(model: Any, batch: ParticleBatch, changed: ParticleBatch, time: Tensor) -> tuple[Tensor, Tensor]:
-    """What the body makes of clean and of noisy jets, both ``(B, N D)``."""
+    """What the body makes of clean and of noisy jets, tokens and particles, both ``(B, M)``."""
     if not hasattr(model, "encode"):
         msg = f"the contrastive term needs the encodings of the model, but {type(model).__name__} gives none"
         raise JetLabError(msg)
     clean, noisy = model.encode(batch), model.encode(changed, time)
-    return clean.particles.flatten(1), noisy.particles.flatten(1)
+    return _flat(clean), _flat(noisy)
+
+
+def _flat(encoding: Encoding) -> Tensor:
+    particles = encoding.particles.flatten(1)
+    return particles if encoding.tokens is None else torch.cat([encoding.tokens.flatten(1), particles], 1)

@@ -79,16 +79,18 @@ def fit(
         for more, as long as the learning rates of the steps already taken stay the same.
     batch_size : int
         Rows in a batch.
-    optimizer : {"adamw", "muon"}
-        "muon" needs fewer steps for transformers, see `jetlab.train.optimizers.make_optimizers`.
+    optimizer : {"adamw", "muon", "lion"}
+        "muon" needs fewer steps for transformers; "lion" is what OmniLearn and OmniLearned are trained with, betas 0.95
+        and 0.98. See `jetlab.train.optimizers.make_optimizers`.
     lr : float
         Highest learning rate.
     lr_factors : mapping of str to float, optional
-        What the learning rate of a part of the model is multiplied by, such as ``{"backbone": 0.1}`` for fine-tuning.
+        What the learning rate of a part of the model is multiplied by, such as ``{"backbone": 0.1}`` for fine-tuning,
+        or ``dict.fromkeys(model.new_layers, 5)`` as published for OmniLearned.
     weight_decay : float
         Decay of matrices; embeddings, gains and biases do not decay.
     betas : tuple of float
-        AdamW's memory for gradients and their squares.
+        AdamW's memory for gradients and their squares; Lion's for the step and for the momentum.
     schedule : {"cosine", "constant", "wsd"}
         Course of the learning rate, see `jetlab.train.schedules.Schedule`.
     warmup : int, optional
@@ -216,6 +218,8 @@ def _total_steps(steps: int | None, epochs: int | None, *, per_epoch: int) -> in
 
 
 def _name(objective: Objective) -> str:
+    if hasattr(objective, "__dataclass_fields__"):  # its options change the numbers
+        return repr(objective)
     return getattr(objective, "__qualname__", type(objective).__qualname__)
 
 

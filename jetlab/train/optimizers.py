@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from jetlab.errors import TrainingError
+from jetlab.train.lion import Lion
 
 __all__ = ["OptimizerName", "Optimizers", "make_optimizers", "parameter_groups"]
 
-OptimizerName = Literal["adamw", "muon"]
+OptimizerName = Literal["adamw", "muon", "lion"]
 
 
 class Optimizers:
@@ -61,13 +62,13 @@ def make_optimizers(
     Parameters
     ----------
     model : torch.nn.Module
-    name : {"adamw", "muon"}
+    name : {"adamw", "muon", "lion"}
         "adamw" [1]_ for everything, or "muon" [2]_ for the matrices of stacked blocks, whose updates it makes
-        orthogonal and as large as AdamW's [3]_, and AdamW for the rest.
+        orthogonal and as large as AdamW's [3]_, and AdamW for the rest; or "lion" [4]_ for everything.
     lr, weight_decay : float
-        For both alike.
+        For all parts alike.
     betas : tuple of float
-        AdamW's memory for gradients and their squares.
+        AdamW's memory for gradients and their squares, or Lion's for the step and for the momentum.
     lr_factors : mapping of str to float, optional
         What the learning rate of the parameters of a module, named as in ``model.named_modules()``, is multiplied by,
         such as ``{"backbone": 0.1}``. Groups carry it as ``factor``.
@@ -82,6 +83,7 @@ def make_optimizers(
     .. [1] Loshchilov and Hutter, "Decoupled weight decay regularization", arXiv:1711.05101.
     .. [2] Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024.
     .. [3] Liu et al., "Muon is scalable for LLM training", arXiv:2502.16982.
+    .. [4] Chen et al., "Symbolic discovery of optimization algorithms", arXiv:2302.06675.
     """
     if name not in get_args(OptimizerName):
         msg = f"optimizer is {name!r}, expected one of {', '.join(map(repr, get_args(OptimizerName)))}"
@@ -90,6 +92,8 @@ def make_optimizers(
     if not groups:
         msg = "the model has no trainable parameters: requires_grad is False for all of them"
         raise TrainingError(msg)
+    if name == "lion":
+        return Optimizers(Lion(groups, lr=lr, betas=betas))
     hidden = {id(p) for p in _block_matrices(model)} if name == "muon" else set()
     muon = [{**group, "params": [p for p in group["params"] if id(p) in hidden]} for group in groups]
     adamw = [{**group, "params": [p for p in group["params"] if id(p) not in hidden]} for group in groups]
@@ -101,8 +105,12 @@ def make_optimizers(
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Trainable parameters in two groups: matrices, which decay, and embeddings, gains and biases, which do not."""
+    """Trainable parameters in two groups: matrices, which decay, and what does not.
+
+    Those are gains and biases, embeddings, and learned tokens, which are parameters called ``token`` or ``tokens``.
+    """
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)}
+    embeddings |= {id(p) for name, p in model.named_parameters() if name.rsplit(".", 1)[-1] in ("token", "tokens")}
     trained = [p for p in model.parameters() if p.requires_grad]
     matrices = [p for p in trained if p.ndim >= 2 and id(p) not in embeddings]
     others = [p for p in trained if p.ndim < 2 or id(p) in embeddings]

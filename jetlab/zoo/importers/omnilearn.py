@@ -12,14 +12,19 @@ from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 from jetlab.errors import CheckpointError
+from jetlab.vocabulary import CLASSES
 from jetlab.zoo.importers.checkpoint import Checkpoint, fitted
+from jetlab.zoo.importers.omnijet.sizes import integer
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from jetlab.models.omnilearn import OmniLearn, OmniLearnConfig
 
-__all__ = ["load", "matches"]
+__all__ = ["SETTINGS", "load", "matches"]
+
+SETTINGS = ("neighbours", "slots", "classes")
+"""What can be told about a file besides what its tensors say."""
 
 _ROOTS = {
     "2.14": {
@@ -41,9 +46,6 @@ _ROOTS = {
 
 _BESIDE = ("optimizer/", "body_optimizer/", "_metrics/", "metrics/")
 """Groups of the training, which are no weights."""
-
-SLOTS, NEIGHBOURS = 150, 10
-"""What weights do not tell, as published: padded length of the jets, neighbours of a particle."""
 
 
 class _Piece(NamedTuple):
@@ -76,8 +78,9 @@ def matches(names: Iterable[str]) -> bool:
 def load(checkpoint: Checkpoint) -> OmniLearn:
     """Build the model that these tensors belong to, with the running averages that it generates with.
 
-    The file does not say how many neighbours a particle has, nor to how many slots jets are padded: the published 10
-    and 150 are taken.
+    The file does not say how many ``neighbours`` a particle has, nor to how many ``slots`` jets are padded: the
+    published 10 and 150 are taken unless settings say otherwise, as for the names of ``classes`` (those of JetClass, if
+    there are ten).
 
     Raises
     ------
@@ -103,8 +106,8 @@ def _config(checkpoint: Checkpoint, layout: Mapping[str, str]) -> OmniLearnConfi
     """Sizes from the shapes of tensors, the rest as published."""
     from jetlab.models.omnilearn import OmniLearnConfig
     from jetlab.models.pet import PETConfig
-    from jetlab.vocabulary import CLASSES
 
+    settings = {"neighbours": 10, "slots": 150, **checkpoint.settings}
     body, classifier = layout["body"], layout["classifier"]
     width, heads, _ = _shape(checkpoint, f"{body}multi_head_attention/_query_dense/vars/0", 3)
     inputs, _ = _shape(checkpoint, f"{body}dense_2/vars/0", 2)
@@ -118,17 +121,26 @@ def _config(checkpoint: Checkpoint, layout: Mapping[str, str]) -> OmniLearnConfi
             width,
             _blocks(checkpoint, body),
             heads,
-            NEIGHBOURS,
+            integer(checkpoint, settings, "neighbours"),
             layer_scale=1e-5 if scaled else None,
             normalise_padding=True,
-            slots=SLOTS,
+            slots=integer(checkpoint, settings, "slots"),
         ),
-        CLASSES if labels == len(CLASSES) else tuple(f"class {i}" for i in range(labels)),
+        _classes(checkpoint, labels),
         class_depth=_blocks(checkpoint, classifier),
         generator_depth=_blocks(checkpoint, layout["generator"]),
         class_token=False,
         averaged=True,
     )
+
+
+def _classes(checkpoint: Checkpoint, number: int) -> tuple[str, ...]:
+    usual = CLASSES if number == len(CLASSES) else tuple(f"class {i}" for i in range(number))
+    said = checkpoint.settings.get("classes", usual)
+    if isinstance(said, str) or len(said) != number:
+        msg = f"{checkpoint.path} has {number} classes, the settings name {said!r}; expected so many names"
+        raise CheckpointError(msg)
+    return tuple(map(str, said))
 
 
 def _shape(checkpoint: Checkpoint, name: str, dimensions: int) -> tuple[int, ...]:
