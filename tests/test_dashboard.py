@@ -591,6 +591,21 @@ def test_failed_generation_can_be_tried_again():
     session.close()
 
 
+def test_models_of_flows_are_asked_for_steps_instead_of_temperatures():
+    query = FEW_QUERY | {"model": "flow", "steps": "2"}
+    dashboard = CompareDashboard(query=query, shared=ToyLibrary(models=("toy", "flow")))
+    session, rail = dashboard.session, dashboard.rail
+    assert (rail._of_tokens.visible, rail._of_flows.visible) == (False, True)
+    session.settings.n = 20
+    session.generate()
+    wait_for(lambda: session.progress.phase == "done" and settled(session))
+    assert "2 steps" in session.candidate.detail
+    assert session.candidate.measured.jets.meta["steps"] == 2
+    session.settings.model = "toy"
+    assert (rail._of_tokens.visible, rail._of_flows.visible) == (True, False)
+    session.close()
+
+
 def test_failed_computation_is_a_sentence(monkeypatch):
     def fail(*args, **options):
         msg = "no room left"

@@ -19,21 +19,12 @@ from jetlab.samplers.particles import move_particles
 from jetlab.tasks.jetflow import train_jetflow
 from jetlab.zoo import from_pretrained, save_pretrained
 
-from .toys import toy_jets
-
-
-def small(*, seed: int = 0) -> JetFlow:
-    jets = toy_jets(40)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = JetFlow(JetFlowConfig.preset("tiny", classes=jets.classes))
-    model.prompts.set_edges(jets)
-    return model.eval()
+from .toys import toy_jetflow, toy_jets
 
 
 @pytest.fixture(scope="module")
 def model() -> JetFlow:
-    return small()
+    return toy_jetflow()
 
 
 def test_jets_have_the_classes_and_numbers_of_constituents_asked_for(model: JetFlow) -> None:
@@ -125,7 +116,19 @@ def test_training_needs_classes() -> None:
 
 def test_the_command_trains_and_the_model_generates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = write_jets(toy_jets(60), tmp_path / "jets.parquet")
-    words = ["train", "omnilearned", file, "--steps", 2, "--prompt-steps", 2, "--batch-size", 8, "--out", tmp_path / "a"]
+    words = [
+        "train",
+        "omnilearned",
+        file,
+        "--steps",
+        2,
+        "--prompt-steps",
+        2,
+        "--batch-size",
+        8,
+        "--out",
+        tmp_path / "a",
+    ]
     with pytest.raises(SystemExit) as ended:
         main([str(word) for word in words])
     assert not ended.value.code

@@ -6,6 +6,7 @@ import numpy as np
 
 from jetlab.jets import Jets
 from jetlab.models.gpt import GPTConfig
+from jetlab.models.jetflow import JetFlow, JetFlowConfig
 from jetlab.models.omnijet import OmniJet, OmniJetConfig
 from jetlab.models.prompts import PromptConfig
 from jetlab.models.tokenizers import VQVAEConfig
@@ -54,4 +55,16 @@ def toy_omnijet(*, seed: int = 0) -> OmniJet:
     jets = toy_jets(100)
     model.prompts.set_edges(jets)
     token_set(model, jets, learn_momenta=True)
+    return model.eval()
+
+
+def toy_jetflow(*, seed: int = 0) -> JetFlow:
+    """An untrained model of flows, whose prompts have the range of toy jets."""
+    import torch
+
+    jets = toy_jets(40)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = JetFlow(JetFlowConfig.preset("tiny", classes=jets.classes))
+    model.prompts.set_edges(jets)
     return model.eval()

@@ -34,9 +34,12 @@ def generation(
     n: Annotated[int, typer.Option("--n", "-n", min=2, help="Jets of each class, true and generated.")] = 1000,
     seeds: Annotated[int, typer.Option(min=0, help="Trainings of each classifier test; 0 for none.")] = 3,
     temperature: Annotated[float, typer.Option(min=0.0)] = 1.0,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="From noise to jets, for models of flows.", show_default="16")
+    ] = None,
     seed: Seed = 0,
 ) -> None:
-    """Measure generated jets of each class against true ones, and against the same true ones rebuilt from tokens.
+    """Measure generated jets of each class against true ones, and those rebuilt from tokens if the model has any.
 
     Wasserstein-1 distances of eight observables, Frechet and kernel physics distances, and a classifier test, each with
     its uncertainty and with what two samples of true jets of the same sizes give.
@@ -62,15 +65,16 @@ def generation(
             classes=classes,
             seed=seed,
             temperature=temperature,
+            steps=steps,
             batch_size=500,
             progress=report,
         )
     out.mkdir(parents=True, exist_ok=True)
     write_jets(ours, out / GENERATED)
+    tokenizer = getattr(model, "tokenizer", None)
+    rebuilt = None if tokenizer is None else rebuild(tokenizer, held).jets
     with progress("Measuring", unit="parts") as report:
-        found = generation_table(
-            ours, held, rebuild(model.tokenizer, held).jets, seeds=range(seeds), seed=seed, progress=report
-        )
+        found = generation_table(ours, held, rebuilt, seeds=range(seeds), seed=seed, progress=report)
     found.to_csv(out / "table.csv", index=False)
     said = _provenance(name, n, time.perf_counter() - began, seed=seed, data=dict(jets.meta))
     (out / "provenance.json").write_text(json.dumps(said, indent=1, default=str) + "\n", encoding="utf-8")

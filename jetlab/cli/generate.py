@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -11,6 +12,14 @@ from jetlab.cli._summary import show_jets
 from jetlab.cli._terminal import announce, next_command, progress, wrote
 
 __all__ = ["generate"]
+
+
+class Method(StrEnum):
+    """Ways to follow a flow: two network calls a step, or one (euler)."""
+
+    midpoint = "midpoint"
+    heun = "heun"
+    euler = "euler"
 
 
 def generate(
@@ -47,6 +56,10 @@ def generate(
     max_constituents: Annotated[
         int | None, typer.Option(min=1, help="No jets of more constituents.", show_default="as the model can")
     ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="From noise to jets, for models of flows.", show_default="16")
+    ] = None,
+    method: Annotated[Method | None, typer.Option(help="How such a step is taken.", show_default="midpoint")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Jets generated side by side.")] = 100,
 ) -> None:
     """Generate jets with a trained model."""
@@ -72,6 +85,8 @@ def generate(
             stop_bias=stop_bias,
             min_constituents=min_constituents,
             max_constituents=max_constituents,
+            steps=steps,
+            method=None if method is None else method.value,
             batch_size=batch_size,
             progress=report,
         )

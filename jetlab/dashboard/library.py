@@ -38,6 +38,7 @@ GENERATION_BATCH = 100
 """Jets generated at once: small enough for numbers to arrive every few seconds."""
 
 _TOKENIZERS = ("vqvae", "binned")
+_FLOWS = ("jet-flow",)
 _MEASURED_AT_ONCE = 250
 _GENERATIONS_AT_ONCE = 2
 _MODELS_KEPT = 2
@@ -205,8 +206,26 @@ class Library:
         paths = {name: zoo.describe(name)["path"] / SHIPPED_FILE for name in self.models}
         return {name: self.measured(data.load_jets(path)) for name, path in paths.items() if path.is_file()}
 
+    def writes_tokens(self, model: str) -> bool:
+        """Whether a model writes one token after the other, or moves all constituents at once."""
+        return model not in self.flows
+
+    @cached_property
+    def flows(self) -> frozenset[str]:
+        """Names of the models that move all constituents at once."""
+        listed = zoo.list_models()
+        return frozenset(listed.index[listed["architecture"].isin(_FLOWS)])
+
     def stream(
-        self, model: str, n: int, *, classes: Sequence[str], seed: int, temperature: float, top_k: int | None
+        self,
+        model: str,
+        n: int,
+        *,
+        classes: Sequence[str],
+        seed: int,
+        temperature: float,
+        top_k: int | None,
+        steps: int,
     ) -> Callable[[Callable[[], bool]], Iterator[Jets]]:
         """Prepare a generation; nothing heavy is imported before it is called.
 
@@ -221,6 +240,10 @@ class Library:
 
             loaded = _load_model(model)
             _few_threads()
+            if not self.writes_tokens(model):
+                return samplers.stream(
+                    loaded, n, classes=list(classes), seed=seed, steps=steps, batch_size=GENERATION_BATCH, stop=stop
+                )
             return samplers.stream(
                 loaded, n, classes=list(classes), seed=seed, temperature=temperature, top_k=top_k,
                 batch_size=GENERATION_BATCH, stop=stop,

@@ -165,8 +165,10 @@ def class_words(names: Sequence[str]) -> str:
     return " + ".join(symbols) if len(symbols) <= 3 else f"{len(symbols)} classes"
 
 
-def generation(temperature: float, top_k: int, seed: int) -> str:
-    """How jets were generated."""
+def generation(seed: int, *, temperature: float, top_k: int, steps: int | None) -> str:
+    """How jets were generated: token by token, or in so many steps from noise."""
+    if steps is not None:
+        return f"seed {seed}, {steps} steps"
     return f"seed {seed}, T = {temperature:g}" + (f", top-k {top_k}" if top_k else "")
 
 

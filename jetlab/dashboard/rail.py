@@ -87,7 +87,8 @@ class Rail:
         model = pn.widgets.Select(
             label="Model", options=list(models) or {"none installed": ""}, disabled=not models, **_STYLED
         )
-        bounds = {name: self._session.settings.param[name].bounds for name in ("n", "temperature", "top_k", "seed")}
+        names = ("n", "temperature", "top_k", "steps", "seed")
+        bounds = {name: self._session.settings.param[name].bounds for name in names}
 
         def number(name: str, label: str, step: float, kind: Any = pn.widgets.IntInput) -> Any:
             low, high = bounds[name]
@@ -97,10 +98,14 @@ class Rail:
         count, seed = number("n", "Jets", 500), number("seed", "Seed", 1)
         temperature = number("temperature", "Temperature", 0.05, pn.widgets.FloatInput)
         top_k = number("top_k", "Top-k (0: all)", 50)
-        rows = (pn.Row(*pair, sizing_mode="stretch_width", margin=0) for pair in ((count, seed), (temperature, top_k)))
+        steps = number("steps", "Steps from noise", 4)
         for widget in (seed, top_k):
             widget.margin = (3, 0, 3, 10)
-        return [self._linked(model, "model"), *rows]
+        sizes, self._of_tokens, self._of_flows = (
+            pn.Row(*widgets, sizing_mode="stretch_width", margin=0)
+            for widgets in ((count, seed), (temperature, top_k), (steps,))
+        )
+        return [self._linked(model, "model"), sizes, self._of_tokens, self._of_flows]
 
     def _linked(self, widget: Any, name: str) -> Any:
         """Keep a widget and a choice equal, in both directions."""
@@ -125,6 +130,8 @@ class Rail:
 
     def _show_progress(self, *_: object) -> None:
         progress, s = self._session.progress, self._session.settings
+        self._of_tokens.visible = self._session.library.writes_tokens(s.model)
+        self._of_flows.visible = not self._of_tokens.visible
         self._generate.visible, self._stop.visible = not progress.going, progress.going
         self._generate.label = f"Generate {s.n:,} jets"
         self._generate.disabled = not (s.model and s.jet_classes)

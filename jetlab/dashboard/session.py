@@ -92,11 +92,15 @@ class CompareSession(param.Parameterized):
         if s.model not in self.library.models or not s.jet_classes:
             self.refresh()
             return
-        detail = messages.generation(s.temperature, s.top_k, s.seed)
+        tokens = self.library.writes_tokens(s.model)
+        detail = messages.generation(
+            s.seed, temperature=s.temperature, top_k=s.top_k, steps=None if tokens else s.steps
+        )
         candidate = Candidate("generated", s.model, detail, self.library.measured())
         stream = self.library.stream(
-            s.model, s.n, classes=s.jet_classes, seed=s.seed, temperature=s.temperature, top_k=s.top_k or None
-        )
+            s.model, s.n, classes=s.jet_classes, seed=s.seed, temperature=s.temperature, top_k=s.top_k or None,
+            steps=s.steps,
+        )  # fmt: skip
         self._growing = candidate
         self._job = GenerationJob(
             stream,

@@ -33,6 +33,8 @@ class Settings(param.Parameterized):
 
     top_k = param.Integer(default=0, bounds=(0, 100_000), doc="Draw from this many most probable tokens; 0 for all.")
 
+    steps = param.Integer(default=16, bounds=(1, 256), doc="From noise to jets, for models that write no tokens.")
+
     seed = param.Integer(default=1, bounds=(0, 2**31 - 1))
 
     plot = param.Selector(default="mass", objects=list(OBSERVABLES), doc="Observable of the large plot.")
@@ -94,8 +96,8 @@ class Settings(param.Parameterized):
 
 
 _QUERY = (
-    "jet_classes", "observables", "split", "model", "n", "temperature", "top_k", "seed", "plot", "log", "view",
-    "tokenizer", "quantity", "code", "theme",
+    "jet_classes", "observables", "split", "model", "n", "temperature", "top_k", "steps", "seed", "plot", "log",
+    "view", "tokenizer", "quantity", "code", "theme",
 )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from jetlab.dashboard.library import Library, Measured
 from jetlab.dashboard.worker import InPlace
 from jetlab.jets import Jets
-from tests.toys import toy_jets, toy_omnijet
+from tests.toys import toy_jetflow, toy_jets, toy_omnijet
 
 N_TRUE = 300
 
@@ -38,6 +38,10 @@ class ToyLibrary(Library):
         return dict.fromkeys(self._models, "untrained")
 
     @property
+    def flows(self) -> frozenset[str]:  # type: ignore[override]
+        return frozenset({"flow"} & set(self._models))
+
+    @property
     def tokenizers(self) -> dict[str, str]:  # type: ignore[override]
         return self.models
 
@@ -58,7 +62,15 @@ class ToyLibrary(Library):
         return self.measured(toy_jets(200, seed=5))
 
     def stream(
-        self, model: str, n: int, *, classes: Sequence[str], seed: int, temperature: float, top_k: int | None
+        self,
+        model: str,
+        n: int,
+        *,
+        classes: Sequence[str],
+        seed: int,
+        temperature: float,
+        top_k: int | None,
+        steps: int,
     ) -> Callable[[Callable[[], bool]], Iterator[Jets]]:
         if model == "broken":
             return _broken
@@ -66,9 +78,11 @@ class ToyLibrary(Library):
         def begin(stop: Callable[[], bool]) -> Iterator[Jets]:
             from jetlab import samplers
 
+            flow = model in self.flows
+            options = {"steps": steps} if flow else {"temperature": temperature, "top_k": top_k}
             batches = samplers.stream(
-                _toy_model(), n, classes=list(classes), seed=seed, temperature=temperature, top_k=top_k, batch_size=20,
-                stop=stop,
+                toy_jetflow() if flow else _toy_model(), n, classes=list(classes), seed=seed, batch_size=20, stop=stop,
+                **options,
             )  # fmt: skip
             for jets in batches:
                 _wait(self._pause, stop)
