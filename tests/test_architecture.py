@@ -281,7 +281,7 @@ def test_the_package_declares_only_what_it_imports():
 def test_the_tests_import_only_what_the_test_extra_brings():
     extras = project()["optional-dependencies"]
     declared = names_in(project()["dependencies"]).union(
-        *(names_in(extras[e]) for e in ("simulate", "notebook", "test"))
+        *(names_in(extras[e]) for e in ("simulate", "notebook", "test", "benchmarks"))
     )
     statements = [s for file in sorted((ROOT / "tests").rglob("*.py")) for s in imports_of_test(file)]
     undeclared = {p: where for p, where in third_party(statements).items() if p not in declared}
