@@ -11,7 +11,7 @@ import torch
 
 import jetlab
 from jetlab.batches import ParticleBatch, ParticleSet
-from jetlab.errors import InvalidJetsError, JetLabError
+from jetlab.errors import CheckpointError, InvalidJetsError, JetLabError
 from jetlab.features import PET_JET_RECIPE
 from jetlab.models.encoding import Denoised
 from jetlab.models.omnilearn import OmniLearn, OmniLearnConfig
@@ -169,6 +169,14 @@ def test_training_lowers_every_term() -> None:
         assert history[term].iloc[-1] < history[term].iloc[0], term
 
 
+def test_a_training_does_not_go_on_with_other_parts(tmp_path) -> None:
+    model = omnilearn()
+    data = ParticleSet(identified_jets(10), model.recipe, conditions=PET_JET_RECIPE)
+    jetlab.fit(model, Diffusion(), data, steps=1, batch_size=5, out=tmp_path, progress=False)
+    with pytest.raises(CheckpointError, match=r"objective was 'Diffusion\(classes=True.*is now .*smeared=False"):
+        jetlab.fit(model, Diffusion(smeared=False), data, steps=1, batch_size=5, out=tmp_path, progress=False)
+
+
 # ---- samplers -------------------------------------------------------------------------------------------------------
 
 MEAN, SPREAD = torch.tensor([0.3, -1.0]), torch.tensor([0.5, 2.0])
@@ -245,5 +253,9 @@ def test_omnilearn_generates_with_guidance() -> None:
     drawn = torch.Generator().manual_seed(0)
     x = sample_diffusion(velocity, batch.mask, model.prior, steps=4, method="heun", generator=drawn)
     assert x.shape == (*batch.mask.shape, 3)
-    assert x.isfinite().all()
     assert not x[~batch.mask].any()
+    values, offsets = replace(batch, x=x).packed()
+    pt = model.conditions.inverse(batch.cond.numpy())["pt"]
+    made = model.recipe.inverse(values.double().numpy(), offsets.numpy(), jet_pt=pt, label=batch.label.numpy())
+    assert len(made) == 4
+    assert (made.pt > 0).all()

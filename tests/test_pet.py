@@ -343,6 +343,21 @@ def test_averages_generate_and_are_not_trained() -> None:
     assert not plain.config_dict()["averaged"]
 
 
+@pytest.mark.parametrize("columns", [13, 3])
+def test_generated_inputs_become_constituents_again(columns: int) -> None:
+    sample = jets()
+    features = PET_RECIPE.transform(sample)
+    x = features.x[:, :columns].astype(float)
+    back = PET_RECIPE.inverse(x, features.offsets, axis_eta=sample.eta, axis_phi=sample.phi, jet_pt=sample.pt)
+    np.testing.assert_allclose(back.flat("pt"), sample.flat("pt"), rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(back.flat("deta"), sample.flat("deta"), atol=1e-3)
+    if columns == 3:
+        with pytest.raises(InvalidJetsError, match="tell only what constituents leave of the pT of the jet"):
+            PET_RECIPE.inverse(x, features.offsets)
+        with pytest.raises(InvalidJetsError, match="tell neither pt nor ptrest"):
+            PET_RECIPE.inverse(x[:, :2], features.offsets, jet_pt=sample.pt)
+
+
 def test_the_inputs_are_those_of_the_paper() -> None:
     sample = identified_jets(5)
     x = PET_RECIPE.transform(sample).x

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jetlab.errors import InvalidJetsError, UnitsError
-from jetlab.features.quantities import Constituents
+from jetlab.features.quantities import REST, Constituents
 from jetlab.jets import Jets
 from jetlab.vocabulary import PARTICLE_TYPES
 
@@ -264,6 +264,7 @@ class Recipe:
         *,
         axis_eta: npt.NDArray[Any] | None = None,
         axis_phi: npt.NDArray[Any] | None = None,
+        jet_pt: npt.NDArray[Any] | None = None,
         label: npt.NDArray[Any] | None = None,
         classes: tuple[str, ...] | None = None,
         meta: Mapping[str, Any] | None = None,
@@ -273,14 +274,24 @@ class Recipe:
         Parameters
         ----------
         x : ndarray, shape (m, F)
+            All inputs, or only the first few, those that a model generates.
         offsets : ndarray of int, shape (n + 1,)
         axis_eta, axis_phi : ndarray, shape (n,), optional
             Direction of the jet axes; zero if not given. A recipe with ``deta_outward`` takes the side from `axis_eta`.
+        jet_pt : ndarray, shape (n,), optional
+            pT of the jets [GeV], for inputs that tell only what a constituent leaves of it (``ptrest``).
         label, classes, meta
             Passed on to `Jets`.
+
+        Raises
+        ------
+        InvalidJetsError
+            If the inputs do not tell the pT of constituents.
         """
-        values = {f.field: f.inverse(x[:, i]) for i, f in enumerate(self.features)}
+        values = {f.field: f.inverse(x[:, i]) for i, f in enumerate(self.features[: x.shape[1]])}
         counts = np.diff(offsets)
+        if "pt" not in values:
+            values["pt"] = self._pt_of_rest(values.get("ptrest"), counts, jet_pt)
         none = np.zeros(len(counts))
         axis_eta, axis_phi = none if axis_eta is None else axis_eta, none if axis_phi is None else axis_phi
         if "deta_outward" in values:
@@ -300,6 +311,18 @@ class Recipe:
         if classes is None:
             return Jets.from_flat(offsets, columns, label=label, meta=meta)
         return Jets.from_flat(offsets, columns, label=label, classes=classes, meta=meta)
+
+    def _pt_of_rest(
+        self, rest: npt.NDArray[Any] | None, counts: npt.NDArray[np.int64], jet_pt: npt.NDArray[Any] | None
+    ) -> npt.NDArray[Any]:
+        """PT of constituents that leave this fraction of their jet's, at least a millionth of it."""
+        if rest is None or jet_pt is None:
+            lacking = "neither pt nor ptrest" if rest is None else "only what constituents leave of the pT of the jet"
+            msg = (
+                f"the inputs of recipe {self.name} tell {lacking}; give inputs with pt, or jet_pt to those with ptrest"
+            )
+            raise InvalidJetsError(msg)
+        return np.maximum(1 + REST - rest, REST) * np.repeat(jet_pt, counts)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-safe form."""

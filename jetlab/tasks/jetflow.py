@@ -11,8 +11,8 @@ import torch
 
 from jetlab.errors import InvalidJetsError
 from jetlab.models.jetflow import JetFlow, JetFlowConfig
-from jetlab.models.prompts import PromptSet
-from jetlab.objectives import FlowMatching, prompt_likelihood
+from jetlab.objectives import FlowMatching
+from jetlab.tasks.prompts import train_prompts
 from jetlab.train import Run, fit
 
 if TYPE_CHECKING:
@@ -92,22 +92,17 @@ def train_jetflow(
         torch.manual_seed(seed)
         model = JetFlow(JetFlowConfig.preset(preset, classes=train.classes))
     folder = None if out is None else Path(out)
-    model.prompts.set_edges(train)
-    prompts = fit(
+    prompts = train_prompts(
         model.prompts,
-        prompt_likelihood,
-        PromptSet(train),
-        PromptSet(valid),
+        train,
+        valid,
         steps=prompt_steps,
         batch_size=20 * batch_size,
-        lr=3e-3,
-        weight_decay=0.0,
-        ema=0.999,
         device=device,
         seed=seed,
         out=None if folder is None else folder / "prompts",
-        progress=progress,
         title="prompts (1 of 2)",
+        progress=progress,
         stop=stop,
     )
     if not prompts.finished:

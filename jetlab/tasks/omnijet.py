@@ -12,9 +12,9 @@ import torch
 from jetlab.batches import ParticleSet
 from jetlab.errors import InvalidJetsError
 from jetlab.models.omnijet import OmniJet, OmniJetConfig, code_momenta
-from jetlab.models.prompts import PromptSet
 from jetlab.models.tokens import TokenSet
-from jetlab.objectives import next_token, prompt_likelihood, reconstruction
+from jetlab.objectives import next_token, reconstruction
+from jetlab.tasks.prompts import train_prompts
 from jetlab.train import Run, fit
 
 if TYPE_CHECKING:
@@ -114,22 +114,17 @@ def train_omnijet(
     )
     if not tokenizer_run.finished:
         return None
-    model.prompts.set_edges(train)
-    prompt_run = fit(
+    prompt_run = train_prompts(
         model.prompts,
-        prompt_likelihood,
-        PromptSet(train),
-        PromptSet(valid),
+        train,
+        valid,
         steps=prompt_steps,
         batch_size=20 * batch_size,
-        lr=3e-3,
-        weight_decay=0.0,
-        ema=0.999,
         device=device,
         seed=seed,
         out=place("prompts"),
-        progress=progress,
         title="prompts (2 of 3)",
+        progress=progress,
         stop=stop,
     )
     if not prompt_run.finished:

@@ -85,8 +85,9 @@ def from_pretrained(
     ----------
     name_or_path : str or Path
         A name from `list_models`, a folder that `save_pretrained` wrote, or a file as published by others, which is
-        recognised by its content: ``ParticleNet_full.pt``, ``_kinpid.pt`` and ``_kin.pt`` of JetClass, and ``.ckpt``
-        files of OmniJet-alpha: tokenizers (with their ``config.yaml`` beside them), generators and classifiers.
+        recognised by its content: ``ParticleNet_full.pt``, ``_kinpid.pt`` and ``_kin.pt`` of JetClass; ``.ckpt`` files
+        of OmniJet-alpha: tokenizers (with their ``config.yaml`` beside them), generators and classifiers;
+        ``.weights.h5`` of OmniLearn; ``best_model_*.pt`` of OmniLearned.
     device : str or torch.device
         Where to put the model.
     settings : mapping, optional
