@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from jetlab.kernels.attention import attend, attend_reference
+from jetlab.kernels.attention import attend, attend_few, attend_reference
 from jetlab.kernels.nearest import nearest, nearest_reference
 from jetlab.kernels.neighbours import gather_rows, neighbours, neighbours_reference
 
@@ -28,6 +28,38 @@ def test_attention_and_its_gradients_agree_with_the_reference(seed: int, masked:
         results.append([out.detach(), *(leaf.grad for leaf in leaves)])
     for fast, slow in zip(*results, strict=True):
         torch.testing.assert_close(fast, slow, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_attention_with_a_bias_and_its_gradients_agree_with_the_mask(seed: int) -> None:
+    """A mask is a bias of minus infinity; other biases multiply the weights before they are normalised."""
+    (q, k, v), mask = ragged(seed)
+    mask[:, 0] = True
+    hidden = torch.zeros(mask.shape, dtype=q.dtype).masked_fill(~mask, -torch.inf)[:, None, None]
+    torch.testing.assert_close(attend(q, k, v, bias=hidden), attend_reference(q, k, v, mask=mask))
+    bias = torch.randn(5, 2, 9, 9, generator=torch.Generator().manual_seed(seed), dtype=q.dtype).requires_grad_()
+    out = attend(q, k, v, bias=bias + hidden)
+    weights = (q @ k.transpose(-2, -1) / 2 + bias).exp() * mask[:, None, None]
+    expected = weights @ v / weights.sum(-1, keepdim=True)
+    torch.testing.assert_close(out, expected)
+    pull = torch.randn(out.shape, generator=torch.Generator().manual_seed(2), dtype=q.dtype)
+    (fast,), (slow,) = (torch.autograd.grad(x, bias, pull, retain_graph=True) for x in (out, expected))
+    torch.testing.assert_close(fast, slow)
+    assert (fast[~mask[:, None, None].expand_as(fast)] == 0).all()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_attention_within_few_and_its_gradients_agree_with_the_reference(seed: int) -> None:
+    qkv, _ = ragged(seed)
+    qkv[0] = 40 * qkv[0]  # scores so large that their exponentials overflow
+    results = []
+    for function in (attend_few, attend_reference):
+        leaves = [t.clone().requires_grad_() for t in qkv]
+        out = function(*leaves)
+        (out * torch.arange(out.numel()).reshape(out.shape)).sum().backward()
+        results.append([out.detach(), *(leaf.grad for leaf in leaves)])
+    for fast, slow in zip(*results, strict=True):
+        torch.testing.assert_close(fast, slow, rtol=1e-9, atol=1e-7)
 
 
 def test_padding_content_changes_nothing() -> None:
