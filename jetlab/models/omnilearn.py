@@ -15,7 +15,7 @@ from jetlab.features import PET_JET_RECIPE, JetRecipe, Recipe
 from jetlab.models.blocks import mlp
 from jetlab.models.encoding import Denoised, Encoding
 from jetlab.models.pet import PET, PETConfig, in_slots
-from jetlab.models.pet_layers import JetAttention, JetNorm, PETBlock, TimeEmbedding
+from jetlab.models.pet_layers import JetAttention, JetNorm, PETBlock, TimeEmbedding, layer_scale, scaled
 from jetlab.models.prior import Prior
 from jetlab.vocabulary import CLASSES
 
@@ -230,8 +230,9 @@ class OmniLearn(nn.Module):
             anyone = self.generator(particles, mask, seen, time=time, label=None, cond=cond)
             velocity = velocity + guidance * (velocity - anyone)
         velocity = in_slots(velocity[..., : self.features_generated], batch.mask)
-        judged = Judged(velocity) if self.classifier is None else self.classifier(particles, seen, cond)
-        return Denoised(velocity, None if self.classifier is None else judged.logits, judged.cond)
+        if self.classifier is None:
+            return Denoised(velocity)
+        return Denoised(velocity, *self.classifier(particles, seen, cond))
 
     def forward(self, batch: ParticleBatch) -> Tensor:
         """Logits of clean jets, as `classify`."""
@@ -298,17 +299,14 @@ class _ClassBlock(nn.Module):
         super().__init__()
         self.norm1, self.attention, self.normed = JetNorm(c.width), JetAttention(c.width, c.heads), JetNorm(c.width)
         self.norm2, self.mlp = JetNorm(c.width), mlp(c.width, 2 * c.width, c.width)
-        start = 1.0 if c.layer_scale is None else c.layer_scale
-        trained = c.layer_scale is not None
-        self.scale1, self.scale2 = (nn.Parameter(torch.full((c.width,), start)) if trained else None for _ in range(2))
+        self.scale1, self.scale2 = (layer_scale(c.width, c.layer_scale) for _ in range(2))
 
     def forward(self, token: Tensor, x: Tensor, seen: Tensor | None) -> Tensor:
         """Token ``(B, 1, D)`` in and out, with particles ``(B, N, D)``; `seen` ``(B, 1 + N)`` counts the token too."""
         read = self.norm1(torch.cat([token, x], 1), seen)
         update = self.normed(self.attention(read, seen, asking=read[:, :1]))
-        token = token + (update if self.scale1 is None else update * self.scale1)
-        update = self.mlp(self.norm2(token))
-        return token + (update if self.scale2 is None else update * self.scale2)
+        token = token + scaled(update, self.scale1)
+        return token + scaled(self.mlp(self.norm2(token)), self.scale2)
 
 
 class _GeneratorHead(nn.Module):
@@ -322,7 +320,7 @@ class _GeneratorHead(nn.Module):
         self.asked = mlp((2 if c.told else 1) * c.width, 2 * c.width, c.width)
         self.label = nn.Embedding(len(c.classes), c.width)
         self.blocks = nn.ModuleList(
-            PETBlock(c.width, c.body.heads, layer_scale=c.body.layer_scale) for _ in range(c.generator_depth)
+            PETBlock(c.width, c.body.heads, scale=c.body.layer_scale) for _ in range(c.generator_depth)
         )
         self.norm = JetNorm(c.width)
         self.out = nn.Linear(c.width, c.recipe.width)

@@ -120,7 +120,7 @@ class PET(nn.Module):
             PETBlock(
                 c.width,
                 c.heads,
-                layer_scale=c.layer_scale,
+                scale=c.layer_scale,
                 talking=c.talking_heads,
                 dropout=c.dropout,
                 drop_path=c.drop_path,

@@ -15,7 +15,16 @@ from jetlab.kernels.attention import attend
 from jetlab.kernels.neighbours import gather_rows, neighbours
 from jetlab.models.blocks import mlp
 
-__all__ = ["JetAttention", "JetNorm", "LocalEmbedding", "PETBlock", "TimeEmbedding", "dropped"]
+__all__ = [
+    "JetAttention",
+    "JetNorm",
+    "LocalEmbedding",
+    "PETBlock",
+    "TimeEmbedding",
+    "dropped",
+    "layer_scale",
+    "scaled",
+]
 
 FAR = 999.0
 """Added to the coordinates of padded slots, so that real particles find them last."""
@@ -110,7 +119,7 @@ class PETBlock(nn.Module):
     Parameters
     ----------
     width, heads : int
-    layer_scale : float, optional
+    scale : float, optional
         What the scales of the two residuals start from; none if not given.
     talking : bool
         Talking heads.
@@ -125,7 +134,7 @@ class PETBlock(nn.Module):
         width: int,
         heads: int,
         *,
-        layer_scale: float | None = 1e-5,
+        scale: float | None = 1e-5,
         talking: bool = False,
         dropout: float = 0.0,
         drop_path: float = 0.0,
@@ -134,9 +143,7 @@ class PETBlock(nn.Module):
         self.drop_path, self.dropout = drop_path, nn.Dropout(dropout)
         self.norm1, self.attention = JetNorm(width), JetAttention(width, heads, talking=talking)
         self.norm2, self.mlp = JetNorm(width), mlp(width, 2 * width, width)
-        self.scale1, self.scale2 = (
-            None if layer_scale is None else nn.Parameter(torch.full((width,), layer_scale)) for _ in range(2)
-        )
+        self.scale1, self.scale2 = (layer_scale(width, scale) for _ in range(2))
 
     def forward(self, x: Tensor, mask: Tensor, seen: Tensor | None = None, *, context: Tensor | None = None) -> Tensor:
         """Shape ``(B, N, D)`` in and out; what is attended is `context` plus `x`, where there is one.
@@ -152,9 +159,7 @@ class PETBlock(nn.Module):
         return last(self.dropout(activation(first(x))))
 
     def _update(self, x: Tensor, scale: Tensor | None, mask: Tensor) -> Tensor:
-        if scale is not None:
-            x = x * scale * mask[..., None]
-        return dropped(x, self.drop_path, training=self.training)
+        return dropped(scaled(x, scale, mask), self.drop_path, training=self.training)
 
 
 class LocalEmbedding(nn.Module):
@@ -230,6 +235,18 @@ class TimeEmbedding(nn.Module):
         step = torch.tensor(1e4, device=time.device).log() / (self.waves - 1)
         angle = time[:, None] * (-step * number).exp() * 1000.0  # (B, W)
         return self.layers(torch.cat([angle.sin(), angle.cos()], -1) * time[:, None])
+
+
+def layer_scale(width: int, start: float | None) -> nn.Parameter | None:
+    """Learned scale of each channel ``(D,)``, which begins at `start`; None for none."""
+    return None if start is None else nn.Parameter(torch.full((width,), start))
+
+
+def scaled(x: Tensor, scale: Tensor | None, mask: Tensor | None = None) -> Tensor:
+    """Values ``(B, N, D)`` times a scale of `layer_scale`, if there is one, and then only where `mask` is True."""
+    if scale is None:
+        return x
+    return x * scale if mask is None else x * scale * mask[..., None]
 
 
 def dropped(x: Tensor, share: float, *, training: bool) -> Tensor:
