@@ -38,7 +38,7 @@ def seeded(model: type[torch.nn.Module], config: object, *, seed: int = 0) -> to
 
 
 def jets() -> Jets:
-    """Short and long jets, one of two particles only."""
+    """Short and long jets of particles with charge and type."""
     return identified_jets(6)
 
 
