@@ -74,6 +74,8 @@ class ParticleSet:
         Numbers about each jet to give along.
     """
 
+    cond: Tensor | None
+
     def __init__(self, jets: Jets, recipe: Recipe, *, conditions: JetRecipe | None = None) -> None:
         self._hold(recipe, recipe.transform(jets), jets.label)
         if conditions is not None:
@@ -89,7 +91,7 @@ class ParticleSet:
     def _hold(self, recipe: Recipe, features: FlatFeatures, label: npt.NDArray[np.int64] | None) -> None:
         self.recipe, self.features = recipe, features
         self.label = None if label is None else torch.from_numpy(label)
-        self.cond: Tensor | None = None
+        self.cond = None
 
     def __len__(self) -> int:
         return len(self.features.offsets) - 1

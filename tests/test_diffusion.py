@@ -20,7 +20,7 @@ from jetlab.objectives import Diffusion
 from jetlab.objectives.diffusion import diffused, log_snr, rates
 from jetlab.samplers.diffusion import sample_diffusion
 
-from .test_features import identified_jets
+from .toys import identified_jets
 
 WIDE = Prior((0.5, -2.0), (1.5, 0.7))
 

@@ -22,28 +22,12 @@ from jetlab.features import (
 from jetlab.jets import Jets, wrap_phi
 from jetlab.vocabulary import PARTICLE_TYPES
 
-from .toys import toy_jets
+from .toys import identified_jets, toy_jets
 
 PARITY = next(
     (p / "shared" / "parity" / "particlenet" for p in Path(__file__).parents if (p / "shared").is_dir()), None
 )
 needs_parity = pytest.mark.skipif(PARITY is None, reason="the golden inputs of the JetClass networks are not here")
-
-
-def identified_jets(n: int = 60) -> Jets:
-    """Toy jets whose constituents have charge, type and impact parameters."""
-    jets, rng = toy_jets(n), np.random.default_rng(1)
-    m = jets.offsets[-1]
-    ptype = rng.integers(0, 5, m)
-    columns = {f: jets.flat(f) for f in jets.fields} | {
-        "charge": np.where(np.isin(ptype, (0, 3, 4)), rng.choice([-1, 1], m), 0),
-        "ptype": ptype,
-        "d0": rng.normal(0, 0.5, m),
-        "d0err": rng.uniform(0, 0.3, m),
-        "dz": rng.normal(0, 0.5, m),
-        "dzerr": rng.uniform(0, 0.3, m),
-    }
-    return Jets.from_flat(jets.offsets, columns, label=jets.label)
 
 
 def test_inputs_are_those_of_the_paper() -> None:

@@ -19,7 +19,7 @@ from jetlab.objectives.denoising import class_loss, class_weights, own_classes, 
 from jetlab.objectives.flow import contrastive_losses, mixed
 
 from .test_diffusion import Known, omnilearn, toy_batch
-from .test_features import identified_jets
+from .toys import identified_jets
 
 PARITY = next(
     (p / "shared" / "parity" / "omnilearned" for p in Path(__file__).parents if (p / "shared").is_dir()), None

@@ -19,7 +19,7 @@ from jetlab.samplers.particles import move_particles
 from jetlab.tasks.jetflow import train_jetflow
 from jetlab.zoo import from_pretrained, save_pretrained
 
-from .toys import toy_jetflow, toy_jets
+from .toys import identified_jets, toy_jetflow, toy_jets
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +82,37 @@ def test_options_of_other_models_are_refused(model: JetFlow) -> None:
         jetlab.generate("omnijet-tiny", 2, steps=3, progress=False)
     with pytest.raises(JetLabError, match="steps is 0, expected at least 1"):
         jetlab.generate(model, 2, steps=0, progress=False)
-    with pytest.raises(JetLabError, match="unknown method 'leapfrog'; expected one of euler, midpoint, heun"):
-        jetlab.generate(model, 2, method="leapfrog", progress=False)
+    with pytest.raises(
+        JetLabError, match="model of flow has no method 'ddim'; expected one of midpoint, heun, euler"
+    ):
+        jetlab.generate(model, 2, method="ddim", progress=False)
+
+
+def test_a_model_of_diffusion_generates_and_can_be_guided(tmp_path: Path) -> None:
+    model = toy_jetflow(network="omnilearn")
+    again = from_pretrained(save_pretrained(model, tmp_path / "model"))
+    plain, guided, same = (
+        jetlab.generate(m, 6, classes="Tbqq", seed=2, steps=4, guidance=w, progress=False)
+        for m, w in ((model, 0.0), (model, 3.0), (again, 0.0))
+    )
+    assert plain.meta["method"] == "heun"
+    assert "guidance" not in plain.meta
+    assert guided.meta["guidance"] == 3.0
+    np.testing.assert_array_equal(plain.multiplicity, guided.multiplicity)
+    assert not np.allclose(plain.flat("pt"), guided.flat("pt"))
+    np.testing.assert_allclose(plain.flat("pt"), same.flat("pt"), rtol=1e-5)
+    assert (plain.flat("pt") > 0).all()
+    for method in ("ddim", "ancestral"):
+        assert len(jetlab.generate(model, 2, steps=2, method=method, progress=False)) == 2
+    with pytest.raises(JetLabError, match="only an OmniLearn learns jets of any class"):
+        jetlab.generate(toy_jetflow(), 2, guidance=1.0, progress=False)
+
+
+def test_constituents_stay_in_the_range_of_the_training(model: JetFlow) -> None:
+    jets = jetlab.generate(model, 20, steps=1, method="euler", progress=False)
+    seen = model.prepare(identified_jets(40)).features.x
+    assert jets.flat("pt").max() <= np.exp(seen[:, 2].max()) * 1.0001
+    assert np.abs(jets.flat("eta")).max() <= np.abs(seen[:, 0]).max() * 1.0001
 
 
 def test_a_saved_model_is_the_same(model: JetFlow, tmp_path: Path) -> None:
@@ -93,9 +122,10 @@ def test_a_saved_model_is_the_same(model: JetFlow, tmp_path: Path) -> None:
     np.testing.assert_array_equal(one.flat("pt"), two.flat("pt"))
 
 
-def test_training_learns_and_goes_on_after_a_stop(tmp_path: Path) -> None:
-    jets = toy_jets(60)
-    options = {"prompt_steps": 3, "steps": 12, "batch_size": 20, "progress": False}
+@pytest.mark.parametrize("network", ["omnilearned", "omnilearn"])
+def test_training_learns_and_goes_on_after_a_stop(tmp_path: Path, network: str) -> None:
+    jets = identified_jets(60)
+    options = {"prompt_steps": 3, "steps": 12, "batch_size": 20, "progress": False, "network": network}
     whole = train_jetflow(jets, jets, **options)
     losses = whole.particles.history["loss"].dropna()
     assert losses.iloc[-3:].mean() < losses.iloc[:3].mean()

@@ -43,6 +43,22 @@ def toy_config(*, codes: int = 16, classes: tuple[str, ...] = CLASSES) -> OmniJe
     )
 
 
+def identified_jets(n: int = 60) -> Jets:
+    """Toy jets whose constituents have charge, type and impact parameters."""
+    jets, rng = toy_jets(n), np.random.default_rng(1)
+    m = jets.offsets[-1]
+    ptype = rng.integers(0, 5, m)
+    columns = {f: jets.flat(f) for f in jets.fields} | {
+        "charge": np.where(np.isin(ptype, (0, 3, 4)), rng.choice([-1, 1], m), 0),
+        "ptype": ptype,
+        "d0": rng.normal(0, 0.5, m),
+        "d0err": rng.uniform(0, 0.3, m),
+        "dz": rng.normal(0, 0.5, m),
+        "dzerr": rng.uniform(0, 0.3, m),
+    }
+    return Jets.from_flat(jets.offsets, columns, label=jets.label)
+
+
 def toy_omnijet(*, seed: int = 0) -> OmniJet:
     """Untrained toy model with its buffers filled from toy jets."""
     import torch
@@ -58,13 +74,14 @@ def toy_omnijet(*, seed: int = 0) -> OmniJet:
     return model.eval()
 
 
-def toy_jetflow(*, seed: int = 0) -> JetFlow:
+def toy_jetflow(*, network: str = "omnilearned", seed: int = 0) -> JetFlow:
     """An untrained model of flows, whose prompts have the range of toy jets."""
     import torch
 
-    jets = toy_jets(40)
+    jets = identified_jets(40)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = JetFlow(JetFlowConfig.preset("tiny", classes=jets.classes))
+        model = JetFlow(JetFlowConfig.preset("tiny", classes=jets.classes, network=network))
     model.prompts.set_edges(jets)
+    model.learn_range(model.prepare(jets))
     return model.eval()

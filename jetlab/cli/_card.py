@@ -74,6 +74,14 @@ Jets come out around the axis η = φ = 0. Weights are kept in half precision.
 {_training(model, provenance)}"""
 
 
+PAPERS = {
+    "omnilearned": "OmniLearned ([arXiv:2510.24066](https://arxiv.org/abs/2510.24066))",
+    "omnilearn": "OmniLearn ([arXiv:2404.16091](https://arxiv.org/abs/2404.16091))",
+}
+
+PROCESSES = {"flow": "flow matching", "diffusion": "diffusion with a cosine schedule"}
+
+
 def jetflow_card(name: str, model: JetFlow, provenance: Mapping[str, Any]) -> str:
     """Write the card of a `JetFlow` in Markdown; ``jetlab models measure --write`` adds its quality.
 
@@ -86,10 +94,9 @@ def jetflow_card(name: str, model: JetFlow, provenance: Mapping[str, Any]) -> st
     provenance : mapping
         Entries as in the ``config.json`` of the model.
     """
-    body = model.config.particles.body
     return f"""# {name}
 
-OmniLearned ([arXiv:2510.24066](https://arxiv.org/abs/2510.24066)) in small: one network that classifies jets and
+{PAPERS[model.config.network]} in small: one network that classifies jets and
 generates those of the classes {", ".join(model.classes)}.
 
 ```python
@@ -101,14 +108,24 @@ jets = jetlab.generate("{name}", 1000, classes=["Tbqq"], seed=1, steps=16)
 ## What it is
 
 - **Prompts**: multiplicity, mass and pT of a jet of a class, drawn one after the other from binned distributions.
-- **Particles**: PET2, {body.depth} blocks of width {body.width} with {body.heads} heads, {body.neighbours} neighbours,
-  {body.tokens} tokens; inputs Δη, Δφ, log pT and log E [GeV] as they are. A head for jets tells their class; a head
-  for particles tells how noise moves towards jets (flow matching) of a class, pT, mass and multiplicity.
+- **Particles**: {_network(model)}. A head for jets tells their class; a head for particles tells how noise moves
+  towards jets of a class, pT, mass and multiplicity, as learned by {PROCESSES[model.config.process]}.
 
 Jets come out around the axis η = φ = 0, of massless constituents without charge or type, at most
 {model.max_constituents}. Weights are kept in half precision.
 
 {_training(model, provenance)}"""
+
+
+def _network(model: JetFlow) -> str:
+    """Sizes and inputs of the network, in a few words."""
+    body = model.config.particles.body
+    kind = "PET2" if model.config.network == "omnilearned" else "PET"
+    inputs = ", ".join(f.field if f.function == "identity" else f"{f.function} {f.field}" for f in body.recipe.features)
+    return (
+        f"{kind}, {body.depth} blocks of width {body.width} with {body.heads} heads, {body.neighbours} neighbours;\n"
+        f"  inputs {inputs}"
+    )
 
 
 def _training(model: nn.Module, provenance: Mapping[str, Any]) -> str:

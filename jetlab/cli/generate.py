@@ -15,11 +15,13 @@ __all__ = ["generate"]
 
 
 class Method(StrEnum):
-    """Ways to follow a flow: two network calls a step, or one (euler)."""
+    """Ways to take a step from noise to jets: with two network calls, or one (euler, ancestral)."""
 
     midpoint = "midpoint"
     heun = "heun"
     euler = "euler"
+    ddim = "ddim"
+    ancestral = "ancestral"
 
 
 def generate(
@@ -59,7 +61,8 @@ def generate(
     steps: Annotated[
         int | None, typer.Option(min=1, help="From noise to jets, for models of flows.", show_default="16")
     ] = None,
-    method: Annotated[Method | None, typer.Option(help="How such a step is taken.", show_default="midpoint")] = None,
+    method: Annotated[Method | None, typer.Option(help="How such a step is taken.", show_default="by model")] = None,
+    guidance: Annotated[float, typer.Option(help="Further away from jets of any class, for diffusion.")] = 0.0,
     batch_size: Annotated[int, typer.Option(min=1, help="Jets generated side by side.")] = 100,
 ) -> None:
     """Generate jets with a trained model."""
@@ -87,6 +90,7 @@ def generate(
             max_constituents=max_constituents,
             steps=steps,
             method=None if method is None else method.value,
+            guidance=guidance,
             batch_size=batch_size,
             progress=report,
         )

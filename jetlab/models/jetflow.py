@@ -9,22 +9,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from jetlab.batches import ParticleBatch, ParticleSet
+from jetlab.errors import JetLabError
 from jetlab.features import JET_KINEMATICS, JetRecipe, Recipe
 from jetlab.jets import Jets
 from jetlab.models.encoding import Denoised, Encoding
+from jetlab.models.omnilearn import OmniLearn, OmniLearnConfig
 from jetlab.models.omnilearned import OmniLearned, OmniLearnedConfig
+from jetlab.models.pet import PETConfig
 from jetlab.models.prior import Prior
 from jetlab.models.prompts import PromptConfig, PromptModel
 from jetlab.models.tokens import Prompt
 
-__all__ = ["JetFlow", "JetFlowConfig"]
+__all__ = ["NETWORKS", "JetFlow", "JetFlowConfig"]
+
+Network = OmniLearned | OmniLearn
+NetworkConfig = OmniLearnedConfig | OmniLearnConfig
+
+NETWORKS: dict[str, tuple[type[NetworkConfig], type[Network]]] = {
+    "omnilearned": (OmniLearnedConfig, OmniLearned),
+    "omnilearn": (OmniLearnConfig, OmniLearn),
+}
+"""Configuration and class of each network that can move constituents."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +45,14 @@ class JetFlowConfig:
 
     Parameters
     ----------
-    particles : OmniLearnedConfig
-        Of the network that moves constituents, for the task "pretrain" or "generator".
+    particles : OmniLearnedConfig or OmniLearnConfig
+        Of the network that moves constituents; an OmniLearned is for the task "pretrain" or "generator".
     prompts : PromptConfig
     conditions : JetRecipe
         What the network is told about the jet; of pT, mass and multiplicity, which the prompts have.
+    process : {"flow", "diffusion"}
+        What the network has learned: straight ways from jets to noise (`jetlab.objectives.FlowMatching`), or diffusion
+        (`jetlab.objectives.Diffusion`).
 
     Raises
     ------
@@ -45,36 +60,68 @@ class JetFlowConfig:
         If the network takes another number of conditions.
     """
 
-    particles: OmniLearnedConfig
+    particles: NetworkConfig
     prompts: PromptConfig
     conditions: JetRecipe = JET_KINEMATICS
+    process: Literal["flow", "diffusion"] = "flow"
 
     def __post_init__(self) -> None:
-        if self.particles.body.conditions != self.conditions.width:
+        if self.process not in ("flow", "diffusion"):
+            msg = f"process is {self.process!r}, expected 'flow' or 'diffusion'"
+            raise ValueError(msg)
+        if self.told != self.conditions.width:
             msg = (
-                f"the network takes {self.particles.body.conditions} conditions, the recipe {self.conditions.name} has "
+                f"the network is told {self.told} numbers about a jet, the recipe {self.conditions.name} has "
                 f"{self.conditions.width}; give the network as many"
             )
             raise ValueError(msg)
 
+    @property
+    def network(self) -> str:
+        """Name of the network in `NETWORKS`."""
+        return next(name for name, (config, _) in NETWORKS.items() if type(self.particles) is config)
+
+    @property
+    def told(self) -> int:
+        """How many numbers about a jet the network is told."""
+        found = self.particles
+        return found.told if isinstance(found, OmniLearnConfig) else found.body.conditions
+
     @staticmethod
-    def preset(name: str, *, classes: tuple[str, ...]) -> JetFlowConfig:
-        """``tiny``, ``small``, ``medium`` or ``large``: the OmniLearned of that preset, told the kinematics of jets."""
-        particles = OmniLearnedConfig.preset(name, classes=classes, conditions=JET_KINEMATICS.width)
-        longest = particles.recipe.max_particles
-        return JetFlowConfig(particles, PromptConfig(classes=len(classes), max_multiplicity=longest))
+    def preset(name: str, *, classes: tuple[str, ...], network: str = "omnilearned") -> JetFlowConfig:
+        """Model of a preset of its network, told the kinematics of jets.
+
+        Parameters
+        ----------
+        name : str
+            Of `PET2Config.preset` or `PETConfig.preset`.
+        classes : tuple of str
+        network : {"omnilearned", "omnilearn"}
+            With flow matching, or with diffusion.
+        """
+        if network not in NETWORKS:
+            msg = f"unknown network {network!r}; expected one of {', '.join(NETWORKS)}"
+            raise ValueError(msg)
+        particles: NetworkConfig
+        if network == "omnilearn":
+            particles = OmniLearnConfig(PETConfig.preset(name), classes, JET_KINEMATICS)
+        else:
+            particles = OmniLearnedConfig.preset(name, classes=classes, conditions=JET_KINEMATICS.width)
+        prompts = PromptConfig(classes=len(classes), max_multiplicity=particles.recipe.max_particles)
+        return JetFlowConfig(particles, prompts, process="diffusion" if network == "omnilearn" else "flow")
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-safe form."""
-        return asdict(self)
+        return asdict(self) | {"particles": {"network": self.network, "config": self.particles.to_dict()}}
 
     @staticmethod
     def from_dict(entries: Mapping[str, Any]) -> JetFlowConfig:
         """Rebuild from `to_dict`."""
         return JetFlowConfig(
-            OmniLearnedConfig.from_dict(entries["particles"]),
+            NETWORKS[entries["particles"]["network"]][0].from_dict(entries["particles"]["config"]),
             PromptConfig(**entries["prompts"]),
             JetRecipe.from_dict(entries["conditions"]),
+            entries["process"],
         )
 
 
@@ -86,11 +133,25 @@ class JetFlow(nn.Module):
     config : JetFlowConfig
     """
 
+    lowest: Tensor
+    highest: Tensor
+
     def __init__(self, config: JetFlowConfig) -> None:
         super().__init__()
         self.config = config
-        self.particles = OmniLearned(config.particles)
+        _, network = NETWORKS[config.network]
+        self.particles: Network = network(config.particles)  # type: ignore[arg-type]
         self.prompts = PromptModel(config.prompts)
+        everything = torch.full((self.prior.features,), torch.inf)
+        self.register_buffer("lowest", -everything)
+        self.register_buffer("highest", everything)
+
+    @torch.no_grad()
+    def learn_range(self, particles: ParticleSet) -> None:
+        """Take the range of the inputs of these jets as that of generated ones."""
+        x = torch.from_numpy(particles.features.x[:, : self.features_generated])
+        self.lowest.copy_(x.amin(0))
+        self.highest.copy_(x.amax(0))
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -121,16 +182,29 @@ class JetFlow(nn.Module):
         """Jets as the network reads them, with what it is told about each, from which batches of any rows are cut."""
         return ParticleSet(jets, self.recipe, conditions=self.config.conditions)
 
-    def encode(self, batch: ParticleBatch, time: Tensor | None = None, cond: Tensor | None = None) -> Encoding:
+    def encode(self, batch: ParticleBatch, time: Tensor | None = None) -> Encoding:
         """What the body makes of jets, noisy ones at a time ``(B,)``."""
-        return self.particles.encode(batch, time, cond)
+        return self.particles.encode(batch, time)
 
     def classify(self, batch: ParticleBatch) -> Tensor:
         """Logits ``(B, classes)`` of clean jets."""
         return self.particles.classify(batch)
 
-    def denoise(self, batch: ParticleBatch, time: Tensor, label: Tensor | None = None) -> Denoised:
-        """Velocity ``(B, N, F)`` and logits of noisy jets at times ``(B,)``."""
+    def denoise(
+        self, batch: ParticleBatch, time: Tensor, label: Tensor | None = None, *, guidance: float = 0.0
+    ) -> Denoised:
+        """Velocity ``(B, N, F)`` and logits of noisy jets at times ``(B,)``; `guidance` as for `OmniLearn.denoise`.
+
+        Raises
+        ------
+        JetLabError
+            If the network has not learned to be guided.
+        """
+        if isinstance(self.particles, OmniLearn):
+            return self.particles.denoise(batch, time, label, guidance=guidance)
+        if guidance:
+            msg = f"guidance is {guidance}, but only an OmniLearn learns jets of any class too, to be guided away from"
+            raise JetLabError(msg)
         return self.particles.denoise(batch, time, label)
 
     def forward(self, batch: ParticleBatch) -> Tensor:
@@ -159,12 +233,15 @@ class JetFlow(nn.Module):
         return ParticleBatch(noise, mask, asked.label, self.recipe.name, cond.to(noise.device))
 
     def finish(self, batch: ParticleBatch, meta: Mapping[str, Any]) -> Jets:
-        """Jets of the constituents that noise has become."""
+        """Jets of the constituents that noise has become, those out of the range of the training moved to its edge."""
         x, offsets = batch.packed()
+        x = x.clamp(self.lowest, self.highest)
         label = None if batch.label is None else batch.label.cpu().numpy()
+        told = {} if batch.cond is None else self.config.conditions.inverse(batch.cond.cpu().numpy())
         return self.recipe.inverse(
-            x.double().cpu().numpy(), np.asarray(offsets.cpu()), label=label, classes=self.classes, meta=meta
-        )
+            x.double().cpu().numpy(), np.asarray(offsets.cpu()), jet_pt=told.get("pt"), label=label,
+            classes=self.classes, meta=meta,
+        )  # fmt: skip
 
     @staticmethod
     def from_config(config: Mapping[str, Any]) -> JetFlow:

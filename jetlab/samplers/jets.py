@@ -50,6 +50,7 @@ def generate(
     max_constituents: int | None = None,
     steps: int | None = None,
     method: Method | None = None,
+    guidance: float = 0.0,
     batch_size: int = 100,
     progress: bool | Callable[[int, int], None] = True,
     stop: Callable[[], bool] | None = None,
@@ -85,8 +86,12 @@ def generate(
     steps : int, optional
         From noise to jets, for models that move all constituents at once; more are slower and closer to what the model
         has learned. 16 if not given.
-    method : {"midpoint", "heun", "euler"}, optional
-        How such a step is taken: with two network calls, or with one. "midpoint" if not given.
+    method : {"midpoint", "heun", "euler", "ddim", "ancestral"}, optional
+        How such a step is taken: the first three for models of flows, "midpoint" if not given, "heun" and the last two
+        for models of diffusion, "heun" if not given. "euler" and "ancestral" call the network once, the others twice.
+    guidance : float
+        For models of diffusion that have learned jets of any class too: how much further away from those than the class
+        itself. 0 is the class alone.
     batch_size : int
         Jets generated at once.
     progress : bool or callable
@@ -125,6 +130,7 @@ def generate(
             max_constituents=max_constituents,
             steps=steps,
             method=method,
+            guidance=guidance,
             batch_size=batch_size,
             stop=stop,
         ):
@@ -158,6 +164,7 @@ def stream(
     max_constituents: int | None = None,
     steps: int | None = None,
     method: Method | None = None,
+    guidance: float = 0.0,
     batch_size: int = 100,
     stop: Callable[[], bool] | None = None,
 ) -> Iterator[Jets]:
@@ -171,7 +178,8 @@ def stream(
     generator_of_jets = _resolve(model)
     names = _checked_classes(generator_of_jets, classes)
     choice = Choice(temperature, top_k, top_p, stop_bias, min_constituents, max_constituents)
-    finish = _way(generator_of_jets, choice, steps, method)
+    path = Path(Path.steps if steps is None else steps, method, guidance)
+    finish = _way(generator_of_jets, choice, path)
     _check_numbers(n, batch_size)
     device = next(generator_of_jets.parameters()).device
     generator = torch.Generator(device=device).manual_seed(seed)
@@ -232,7 +240,8 @@ class _ByFlow:
     path: Path
 
     def meta(self) -> dict[str, Any]:
-        return {"steps": self.path.steps, "method": self.path.method}
+        guided = {"guidance": self.path.guidance} if self.path.guidance else {}
+        return {"steps": self.path.steps, "method": self.path.method, **guided}
 
     def __call__(
         self,
@@ -242,22 +251,26 @@ class _ByFlow:
         meta: dict[str, Any],
         stop: Callable[[], bool] | None,
     ) -> Jets | None:
-        moved = move_particles(self.model, self.model.begin(asked, generator), self.path, stop=stop)
+        noise = self.model.begin(asked, generator)
+        moved = move_particles(self.model, noise, self.path, generator=generator, stop=stop)
         return None if moved is None else self.model.finish(moved, meta)
 
 
-def _way(model: Generator, choice: Choice, steps: int | None, method: Method | None) -> _ByTokens | _ByFlow:
+def _way(model: Generator, choice: Choice, path: Path) -> _ByTokens | _ByFlow:
     """How this model generates, with the options that are for it; others are refused."""
     if isinstance(model, JetFlow):
         if choice != Choice():
             msg = (
                 "this model moves all constituents at once and writes no tokens: leave out temperature, top_k, top_p, "
-                "stop_bias, min_constituents and max_constituents; steps and method are for it"
+                "stop_bias, min_constituents and max_constituents; steps, method and guidance are for it"
             )
             raise JetLabError(msg)
-        return _ByFlow(model, Path(Path.steps if steps is None else steps, method or Path.method))
-    if steps is not None or method is not None:
-        msg = "this model writes one token after the other: leave out steps and method, which are for models of flows"
+        return _ByFlow(model, path.for_process(model.config.process))
+    if path != Path():
+        msg = (
+            "this model writes one token after the other: leave out steps, method and guidance, which are for models "
+            "of flows and diffusion"
+        )
         raise JetLabError(msg)
     return _ByTokens(model, choice)
 

@@ -11,7 +11,7 @@ import torch
 
 from jetlab.errors import InvalidJetsError
 from jetlab.models.jetflow import JetFlow, JetFlowConfig
-from jetlab.objectives import FlowMatching
+from jetlab.objectives import Diffusion, FlowMatching
 from jetlab.tasks.prompts import train_prompts
 from jetlab.train import Run, fit
 
@@ -36,7 +36,8 @@ def train_jetflow(
     valid: Jets,
     *,
     preset: str = "tiny",
-    objective: FlowMatching | None = None,
+    network: str = "omnilearned",
+    objective: FlowMatching | Diffusion | None = None,
     prompt_steps: int = 2000,
     steps: int = 10_000,
     batch_size: int = 128,
@@ -55,9 +56,11 @@ def train_jetflow(
     train, valid : Jets
         Labelled jets with the same class list.
     preset : str
-        Sizes, see `jetlab.models.jetflow.JetFlowConfig.preset`.
-    objective : FlowMatching, optional
-        That of OmniLearned (arXiv:2510.24066) without the contrastive part, if not given.
+    network : {"omnilearned", "omnilearn"}
+        What moves constituents: both as for `jetlab.models.jetflow.JetFlowConfig.preset`.
+    objective : FlowMatching or Diffusion, optional
+        That of the network: flow matching as in OmniLearned (arXiv:2510.24066), without the contrastive part, or
+        diffusion as in OmniLearn (arXiv:2404.16091).
     prompt_steps, steps : int
         Length of the stages in steps of `batch_size` jets (20 times as many for the first).
     batch_size : int
@@ -90,7 +93,7 @@ def train_jetflow(
         raise InvalidJetsError(msg)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = JetFlow(JetFlowConfig.preset(preset, classes=train.classes))
+        model = JetFlow(JetFlowConfig.preset(preset, classes=train.classes, network=network))
     folder = None if out is None else Path(out)
     prompts = train_prompts(
         model.prompts,
@@ -107,10 +110,12 @@ def train_jetflow(
     )
     if not prompts.finished:
         return None
+    seen = model.prepare(train)
+    model.learn_range(seen)
     particles = fit(
         model.particles,
-        objective or FlowMatching(mean_over="particles"),
-        model.prepare(train),
+        objective or (Diffusion() if network == "omnilearn" else FlowMatching(mean_over="particles")),
+        seen,
         model.prepare(valid),
         steps=steps,
         batch_size=batch_size,
