@@ -36,7 +36,7 @@ def batch_of(backbone: torch.nn.Module) -> ParticleBatch:
 @torch.no_grad()
 def test_encoding_keeps_the_contract(backbone: torch.nn.Module) -> None:
     batch = batch_of(backbone)
-    particles, jet, mask = backbone.encode(batch)
+    particles, jet, mask, _ = backbone.encode(batch)
     assert particles.shape[:2] == batch.mask.shape
     assert jet.shape == (6, backbone.config.width)
     assert torch.equal(mask, batch.mask)
