@@ -215,6 +215,17 @@ def test_parts_are_of_similar_length_and_none_is_too_large() -> None:
     torch.testing.assert_close(parts.slots([part.batch.x for part in found]), batch.mask[..., None].float())
 
 
+def test_half_precision_gives_almost_the_same() -> None:
+    model, batch = made(FULL), batch_for(FULL)
+    time = torch.linspace(0, 1, len(batch.mask))
+    before = model.encode(batch, time)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        after = model.encode(batch, time)
+    after.jet.square().sum().backward()
+    assert all(torch.isfinite(weight.grad).all() for weight in model.parameters())
+    torch.testing.assert_close(after.jet.float(), before.jet, rtol=0.05, atol=0.05)
+
+
 def test_particles_without_neighbours_have_no_local_embedding() -> None:
     model, batch = made(SMALL), batch_for(SMALL)
     alone = batch.mask.sum(1, keepdim=True).expand_as(batch.mask)[batch.mask] == 1

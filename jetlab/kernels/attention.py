@@ -86,7 +86,7 @@ def attend_few(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 def _attend_biased(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     if q.device.type != "cpu":
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))
     scores = (q * (1 / math.sqrt(q.shape[-1]))) @ k.transpose(-2, -1)
     return (scores + bias).softmax(-1) @ v
 

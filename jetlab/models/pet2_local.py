@@ -106,13 +106,13 @@ class LocalEmbedding(nn.Module):
         real, slots = x[mask], slots_of(mask)
         near = neighbours(real[:, : self.coordinates], slots, k=self.neighbours)  # (m, K)
         count = (near < len(real)).sum(1)
-        out = real.new_zeros(len(real), self.width)
-        for k in count.unique().tolist():  # few, since only small jets have fewer neighbours
-            of_k = (count == k).nonzero()[:, 0]
-            if k:
-                parts = [self._around(real[rows], real[near[rows, :k]]) for rows in _parts(of_k, PARTICLES)]
-                out = out.index_put((of_k,), torch.cat(parts))
-        return out
+        found, places = [real.new_zeros(0, self.width)], [count.new_zeros(0)]
+        for k in count[count > 0].unique().tolist():  # few, since only small jets have fewer neighbours
+            for rows in _parts((count == k).nonzero()[:, 0], PARTICLES):
+                found.append(self._around(real[rows], real[near[rows, :k]]))
+                places.append(rows)
+        values = torch.cat(found)  # (particles with neighbours, D)
+        return values.new_zeros(len(real), self.width).index_put((torch.cat(places),), values)
 
     def _around(self, centre: Tensor, near: Tensor) -> Tensor:
         """Shape ``(m, D)`` for particles ``(m, F)`` with k neighbours ``(m, k, F)`` each."""

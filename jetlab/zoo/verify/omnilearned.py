@@ -23,9 +23,10 @@ SYSTEM = "omnilearned"
 DEFAULT = Tolerance(relative=5e-6, absolute=1e-6)
 """Ten times what other attention kernels, which add in another order, change: 5e-7 of the largest number."""
 
-_INPUTS = ("x", "y", "counts", "pid", "add_info", "cond", "time", "eps", "y_feat")
+_INPUTS = ("x", "y", "counts", "loss_sel", "pid", "add_info", "cond", "time", "eps", "y_feat")
 _INPUTS_OF_GENERATION = ("gen_x0", "gen_tgrid", "gen_pid", "gen_add_info")
-_LOSSES = "loss"
+_EVENTS = 200
+"""First class of events in the published pretraining; those before are of jets."""
 
 
 def settings(golden: Golden) -> dict[str, Any]:
@@ -50,8 +51,7 @@ def results(model: nn.Module, golden: Golden) -> dict[str, Computed | Skipped]:
     if isinstance(model, MLPGen):
         return inputs | _jets(model, golden)
     if isinstance(model, OmniLearned):
-        losses = {name: Skipped("belongs to the training") for name in golden.arrays if name.startswith(_LOSSES)}
-        return inputs | losses | _model(model, golden)
+        return inputs | _model(model, golden)
     msg = f"{golden.checkpoint} holds a {type(model).__name__}, expected a model of OmniLearned"
     raise CheckpointError(msg)
 
@@ -77,7 +77,7 @@ def _model(model: OmniLearned, golden: Golden) -> dict[str, Computed | Skipped]:
         steps["z_pred"] = model.segment(clean, label)
     if task in ("generator", "pretrain"):
         steps |= _noisy(model, golden, clean, label) | _generated(model.generating, golden, label)
-    return _computed(steps)
+    return _computed(steps | (_losses(golden, steps) if "loss_sel" in golden else {}))
 
 
 def _batch(golden: Golden, x: str, *, prefix: str = "", mask: str | None = None) -> ParticleBatch:
@@ -177,6 +177,66 @@ def _generated(model: OmniLearned, golden: Golden, label: Tensor | None) -> dict
         "gen_nparts": number,
         "gen_mask": real,
     }
+
+
+# ---- losses ---------------------------------------------------------------------------------------------------------
+
+
+def _losses(golden: Golden, steps: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Losses of the jets on which they are stored: all but the empty ones."""
+    import torch
+
+    rows = torch.from_numpy(golden["loss_sel"])
+    held = {name: values[rows] for name, values in steps.items() if len(values) == len(golden["y"])}
+    y = torch.from_numpy(golden["y"])[rows]
+    found = _terms(held, y)
+    if "loss_event" in golden:
+        events, contrastive = _terms(held, y, events=_EVENTS), _terms(held, y, events=_EVENTS, contrastive=True)
+        found |= {f"{name}_event": value for name, value in events.items()}  # in its place: loss_class of jets alone
+        found |= {f"{name}_event_clip": value for name, value in contrastive.items()}
+    return found
+
+
+def _terms(
+    held: dict[str, Tensor], y: Tensor, *, events: int | None = None, contrastive: bool = False
+) -> dict[str, Tensor]:
+    """Parts of the published loss and their sum, by the names that its log has."""
+    import torch
+
+    from jetlab.objectives.denoising import velocity_loss
+    from jetlab.objectives.flow import contrastive_losses
+
+    none = torch.zeros(())
+    terms = {f"loss_{name}": none for name in ("class", "class_event", "gen", "clip")}
+    for name, share in (("y_pred", None), ("y_perturb", held.get("alpha_sq"))):
+        if name in held:
+            jets, of_events = _class_terms(held[name], y, share, events)
+            terms["loss_class"] = terms["loss_class"] + jets
+            terms["loss_class_event"] = terms["loss_class_event"] + of_events
+    if "v" in held:
+        counted = held["v"][..., 0] != 0  # also particles of log pT = 0, which the network never sees
+        terms["loss_gen"] = velocity_loss(held["z_pred"], held["v"], counted, mean_over="jets")
+    if contrastive:
+        each = contrastive_losses(held["x_body"].flatten(1), held["z_body"].flatten(1))
+        terms["loss_clip"] = held["alpha_sq"].mean() * each.mean()
+    return terms | {"loss": torch.stack(list(terms.values())).sum()}
+
+
+def _class_terms(logits: Tensor, y: Tensor, share: Tensor | None, events: int | None) -> tuple[Tensor, Tensor]:
+    """Losses of jets and of events, or the squared error of numbers that are estimated."""
+    import torch
+    import torch.nn.functional as F
+
+    from jetlab.objectives.denoising import class_weights, own_classes
+
+    if y.is_floating_point():
+        return F.mse_loss(logits, y), torch.zeros(())
+    weight = class_weights(y, logits.shape[1], "balanced")
+    losses = F.cross_entropy(own_classes(logits, y, events), y, reduction="none") * weight
+    losses = losses if share is None else losses * share
+    if events is None:
+        return losses.mean(), torch.zeros(())
+    return losses[y < events].mean(), losses[y >= events].mean()
 
 
 # ---- jets alone -----------------------------------------------------------------------------------------------------
