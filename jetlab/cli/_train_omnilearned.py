@@ -41,13 +41,26 @@ class Preset(StrEnum):
     large = "large"
 
 
+class Network(StrEnum):
+    """What moves constituents."""
+
+    omnilearned = "omnilearned"
+    omnilearn = "omnilearn"
+
+
+TITLES = {Network.omnilearned: "OmniLearned", Network.omnilearn: "OmniLearn"}
+
+
 def omnilearned(
     data: Data,
     *,
     out: ModelFolder,
     classes: Only = None,
     n: AtMost = None,
-    preset: Annotated[Preset, typer.Option(help="Sizes; all but tiny are the published ones.")] = Preset.tiny,
+    preset: Annotated[Preset, typer.Option(help="Sizes; medium and large are of omnilearned.")] = Preset.tiny,
+    network: Annotated[
+        Network, typer.Option(help="PET2 with flow matching, or the PET of OmniLearn with diffusion.")
+    ] = Network.omnilearned,
     contrastive: Annotated[
         bool, typer.Option("--contrastive", help="Also recognise each jet in its noisy form.")
     ] = False,
@@ -60,7 +73,7 @@ def omnilearned(
     held_out: HeldOut = None,
     seed: Seed = 0,
 ) -> None:
-    """Train an OmniLearned: classes and flow matching at once, told the kinematics of the jet.
+    """Train an OmniLearned or an OmniLearn: classes and generation at once, told the kinematics of the jet.
 
     Ctrl-C ends it after the present step; the same command goes on from there to the same numbers.
     """
@@ -69,12 +82,15 @@ def omnilearned(
     from jetlab.zoo import save_pretrained
 
     train, valid = load(data, n=n, classes=classes, held_out=held_out, seed=seed)
-    announce(f"Training OmniLearned ({preset.value}) on {len(train):,} jets, watched on {len(valid):,} (seed {seed})")
+    announce(
+        f"Training {TITLES[network]} ({preset.value}) on {len(train):,} jets, watched on {len(valid):,} (seed {seed})"
+    )
     training = train_jetflow(
         train,
         valid,
         preset=preset.value,
-        objective=FlowMatching(contrastive=contrastive, mean_over="particles"),
+        network=network.value,
+        objective=FlowMatching(contrastive=True, mean_over="particles") if contrastive else None,
         prompt_steps=prompt_steps,
         steps=steps,
         batch_size=batch_size,
@@ -90,7 +106,7 @@ def omnilearned(
     runs = _runs(training)
     show(runs)
     provenance = {
-        "description": "OmniLearned in small: classifies jets, and generates jets of a class asked for.",
+        "description": f"{TITLES[network]} in small: classifies jets, and generates jets of a class asked for.",
         "task": "generation",
         "classes": list(train.class_counts()),
         **origin(runs, train, valid, seed=seed),
