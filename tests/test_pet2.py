@@ -441,6 +441,15 @@ def test_empty_jets_are_finite() -> None:
     assert torch.isfinite(out.logits).all()
 
 
+def test_a_batch_without_jets_gives_nothing() -> None:
+    model, batch = learned("pretrain"), batch_for(FULL)
+    nothing = ParticleBatch(batch.x[:0], batch.mask[:0], batch.label[:0], cond=batch.cond[:0])
+    out = model.denoise(nothing, torch.zeros(0), nothing.label)
+    assert out.velocity.shape == (0, 9, 4)
+    assert out.logits.shape == model.classify(nothing).shape == (0, 3)
+    assert model.encode(nothing).particles.shape == (0, 9, 16)
+
+
 def test_running_averages_generate_and_can_be_forgotten() -> None:
     model = learned("pretrain", averaged=True)
     assert model.generating is model.averaged

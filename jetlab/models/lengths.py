@@ -65,7 +65,8 @@ class LengthParts:
 def compact(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Real particles first, without slots that no jet needs: ``(B, N, F)`` to ``(B, n, F)`` and the mask ``(B, n)``."""
     counts = mask.sum(1)
-    real = torch.arange(max(1, int(counts.max())), device=mask.device) < counts[:, None]
+    longest = max(1, int(counts.max())) if len(counts) else 1
+    real = torch.arange(longest, device=mask.device) < counts[:, None]
     return x.new_zeros(*real.shape, x.shape[-1]).index_put((real,), x[mask]), real
 
 
