@@ -85,7 +85,7 @@ def test_a_norm_that_has_seen_these_jets_remembers_them(tagger: Tagger) -> None:
 def test_what_cannot_be_classified_is_refused(tagger: Tagger) -> None:
     with pytest.raises(InvalidJetsError, match="no jets to classify"):
         classify(tagger, toy_jets(5)[:0])
-    with pytest.raises(JetLabError, match="expected a Tagger, found a Linear"):
+    with pytest.raises(JetLabError, match="expected a Tagger or a JetFlow, found a Linear"):
         classify(torch.nn.Linear(2, 2), toy_jets(5))
     with pytest.raises(JetLabError, match="batch_size is 0"):
         classify(tagger, toy_jets(5), batch_size=0)

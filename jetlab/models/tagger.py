@@ -18,6 +18,7 @@ from jetlab.models.particle_transformer import ParticleTransformer, ParticleTran
 from jetlab.models.particlenet import ParticleNet, ParticleNetConfig
 from jetlab.models.pet import PET, PETConfig
 from jetlab.models.pet2 import PET2, PET2Config
+from jetlab.models.reader import JetReader, JetReaderConfig
 from jetlab.models.sequences import SequenceBackbone, SequenceConfig
 from jetlab.vocabulary import CLASSES
 
@@ -53,6 +54,7 @@ BACKBONES: dict[str, tuple[Any, Any]] = {
     "transformer": (ParticleTransformerConfig, ParticleTransformer),
     "pet": (PETConfig, PET),
     "pet2": (PET2Config, PET2),
+    "jet-reader": (JetReaderConfig, JetReader),
     "sequence": (SequenceConfig, SequenceBackbone),
 }
 """Configuration and class of each backbone that a tagger can stand on."""
@@ -161,7 +163,7 @@ class Tagger(nn.Module):
 
     def prepare(self, jets: Jets) -> ParticleSet | SequenceSet:
         """Jets as the backbone reads them, from which batches of any rows are cut."""
-        if isinstance(self.backbone, SequenceBackbone):
+        if isinstance(self.backbone, SequenceBackbone | JetReader):
             return self.backbone.prepare(jets)
         return ParticleSet(jets, self.recipe)
 

@@ -15,6 +15,10 @@ import torch
 
 from jetlab.errors import JetLabError
 from jetlab.models.alpha import OmniJetAlpha
+from jetlab.models.jetflow import JetFlow
+from jetlab.models.omnilearn import OmniLearn
+from jetlab.models.omnilearned import OmniLearned
+from jetlab.models.reader import JetReader
 from jetlab.models.sequences import SequenceBackbone
 from jetlab.models.tagger import Tagger
 from jetlab.objectives import classification
@@ -58,7 +62,7 @@ def backbone_of(model: nn.Module) -> nn.Module:
 
     Parameters
     ----------
-    model : OmniJetAlpha, Tagger or backbone
+    model : OmniJetAlpha, JetFlow, OmniLearned, OmniLearn, Tagger or backbone
         A backbone has ``config`` and ``encode(batch)``.
 
     Raises
@@ -68,11 +72,17 @@ def backbone_of(model: nn.Module) -> nn.Module:
     """
     if isinstance(model, OmniJetAlpha):
         return SequenceBackbone.of(model)
+    conditions = None
+    if isinstance(model, JetFlow):
+        model, conditions = model.particles, model.config.conditions
+    if isinstance(model, OmniLearned) and model.classifier is not None:
+        return JetReader.of(model, conditions=conditions)
     backbone = model.backbone if isinstance(model, Tagger) else model
+    backbone = model.body if isinstance(model, OmniLearned | OmniLearn) else backbone
     if not (hasattr(backbone, "encode") and hasattr(backbone, "config")):
         msg = (
             f"a {type(model).__name__} cannot be fine-tuned: it has no backbone of its own. "
-            "Give an OmniJetAlpha, a Tagger, or a backbone"
+            "Give an OmniJetAlpha, a JetFlow, an OmniLearned, an OmniLearn, a Tagger, or a backbone"
         )
         raise JetLabError(msg)
     return copy.deepcopy(backbone)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from jetlab.batches import ParticleSet
 from jetlab.errors import InvalidJetsError, JetLabError
 
 if TYPE_CHECKING:
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from jetlab.jets import Jets
-    from jetlab.models.tagger import Tagger
 
 __all__ = ["classify", "remembered_inputs"]
 
@@ -33,7 +31,7 @@ def classify(
 
     Parameters
     ----------
-    tagger : Tagger
+    tagger : Tagger or JetFlow
         From `jetlab.from_pretrained`, on the device where it should work.
     jets : Jets
         With the constituent fields that the tagger's recipe needs; labels are not used.
@@ -62,7 +60,7 @@ def classify(
     if batch_size < 1:
         msg = f"batch_size is {batch_size}, expected at least 1"
         raise JetLabError(msg)
-    jet_set = ParticleSet(jets, tagger.recipe)
+    jet_set = tagger.prepare(jets)
     order = np.argsort(jet_set.lengths, kind="stable")
     probabilities = np.full((len(jets), len(tagger.classes)), np.nan, np.float32)
     device = next(tagger.parameters()).device
@@ -122,11 +120,12 @@ def remembered_inputs(tagger: nn.Module, jets: Jets, *, slots: int = 128) -> pd.
     return table
 
 
-def _checked(tagger: nn.Module, jets: Jets) -> Tagger:
+def _checked(tagger: nn.Module, jets: Jets) -> Any:
+    from jetlab.models.jetflow import JetFlow
     from jetlab.models.tagger import Tagger
 
-    if not isinstance(tagger, Tagger):
-        msg = f"expected a Tagger, found a {type(tagger).__name__}; jetlab.from_pretrained loads one"
+    if not isinstance(tagger, Tagger | JetFlow):
+        msg = f"expected a Tagger or a JetFlow, found a {type(tagger).__name__}; jetlab.from_pretrained loads one"
         raise JetLabError(msg)
     if not len(jets):
         msg = "there are no jets to classify; expected at least one"
