@@ -231,9 +231,9 @@ def _class_terms(logits: Tensor, y: Tensor, share: Tensor | None, events: int | 
 
     if y.is_floating_point():
         return F.mse_loss(logits, y), torch.zeros(())
-    weight = class_weights(y, logits.shape[1], "balanced")
-    losses = F.cross_entropy(own_classes(logits, y, events), y, reduction="none") * weight
-    losses = losses if share is None else losses * share
+    losses = F.cross_entropy(own_classes(logits, y, events), y, reduction="none")
+    for weight in (class_weights(y, logits.shape[1], "balanced"), share):
+        losses = losses if weight is None else losses * weight
     if events is None:
         return losses.mean(), torch.zeros(())
     return losses[y < events].mean(), losses[y >= events].mean()
