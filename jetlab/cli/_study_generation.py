@@ -18,7 +18,7 @@ from jetlab.cli._terminal import announce, next_command, progress, table, wrote
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["generation"]
+__all__ = ["generation", "said_of"]
 
 GENERATED = "generated.parquet"
 
@@ -76,7 +76,7 @@ def generation(
     with progress("Measuring", unit="parts") as report:
         found = generation_table(ours, held, rebuilt, seeds=range(seeds), seed=seed, progress=report)
     found.to_csv(out / "table.csv", index=False)
-    said = _provenance(name, n, time.perf_counter() - began, seed=seed, data=dict(jets.meta))
+    said = said_of(name, n, seconds=time.perf_counter() - began, seed=seed, data=dict(jets.meta))
     (out / "provenance.json").write_text(json.dumps(said, indent=1, default=str) + "\n", encoding="utf-8")
     for ending in ("png", "pdf"):
         generation_quality(found).savefig(out / f"generation.{ending}")
@@ -85,7 +85,8 @@ def generation(
     next_command(f"jetlab compare {true} {out / GENERATED} --out report.html")
 
 
-def _provenance(name: str, n: int, seconds: float, *, seed: int, data: dict[str, Any]) -> dict[str, Any]:
+def said_of(name: str, n: int, *, seconds: float | None, seed: int, data: dict[str, Any]) -> dict[str, Any]:
+    """What a study of a generator says about how it was made."""
     from importlib.metadata import version
 
     from jetlab import __version__
@@ -96,7 +97,7 @@ def _provenance(name: str, n: int, seconds: float, *, seed: int, data: dict[str,
         "jets_per_class": n,
         "seed": seed,
         "data": data,
-        "minutes": round(seconds / 60, 1),
+        "minutes": None if seconds is None else round(seconds / 60, 1),
         "machine": machine(),
         "versions": {"jetlab": __version__, "torch": version("torch")},
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from jetlab.cli._study_calls import calls
 from jetlab.cli._study_generation import generation
 from jetlab.cli._study_tokens import tokens
 from jetlab.cli._study_transfer import transfer
@@ -18,6 +19,7 @@ def _group() -> None:
     """Keep the name of the study a word of its own."""
 
 
+app.command("calls")(calls)
 app.command("generation")(generation)
 app.command("tokens")(tokens)
 app.command("transfer")(transfer)

@@ -9,6 +9,7 @@ from jetlab.plots.confusion import confusion_matrix
 from jetlab.plots.generation import generation_quality
 from jetlab.plots.jets import jet_display, jet_image
 from jetlab.plots.overlay import overlay, overlays
+from jetlab.plots.sampling import quality_by_calls
 from jetlab.plots.tokens import codebook_use, token_clouds, token_resolution, tokenizer_sweep
 from jetlab.plots.training import training_curves
 from jetlab.plots.transfer import transfer_curves
@@ -24,6 +25,7 @@ __all__ = [
     "jet_image",
     "overlay",
     "overlays",
+    "quality_by_calls",
     "token_clouds",
     "token_resolution",
     "tokenizer_sweep",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["generation_quality"]
+__all__ = ["generation_quality", "measure_label"]
 
 _NAMES = {"fpd": "FPD", "kpd": "KPD", "classifier auc": "Classifier AUC"}
 
@@ -56,7 +56,7 @@ def generation_quality(table: pd.DataFrame, *, theme: str = "light") -> Figure:
             _draw(axes, z.reindex(index=measures, columns=classes).to_numpy(float), theme=theme)
             axes.set_title(f"against {reference} jets", fontsize=15)
             axes.set_xticks(range(len(classes)), [class_named(c).symbol for c in classes], fontsize=12, rotation=35)
-        panels[0].set_yticks(range(len(measures)), [_label(name) for name in measures], fontsize=13)
+        panels[0].set_yticks(range(len(measures)), [measure_label(name) for name in measures], fontsize=13)
     return figure
 
 
@@ -73,7 +73,7 @@ def _draw(axes: Axes, z: np.ndarray, *, theme: str) -> None:
         side.set_visible(False)
 
 
-def _label(measure: str) -> str:
+def measure_label(measure: str) -> str:
     """Name of a measure as on an axis."""
     if measure in _NAMES:
         return _NAMES[measure]
