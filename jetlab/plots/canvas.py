@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from jetlab import style
 
-__all__ = ["SlideFigure", "as_svg", "drawing"]
+__all__ = ["SlideFigure", "as_svg", "drawing", "one_two_five", "plain_number"]
 
 
 class SlideFigure(Figure):
@@ -82,3 +82,13 @@ def _compact(svg: str) -> str:
 
 def _two_decimals(number: re.Match[str]) -> str:
     return f"{float(number[0]):.2f}"
+
+
+def plain_number(value: float, _: int | None = None) -> str:
+    """Label of a tick as one would write it, for logarithmic axes."""
+    return f"{value:,.0f}" if value >= 1 else f"{value:g}"
+
+
+def one_two_five(value: float, _: int | None = None) -> str:
+    """The same for numbers with a leading 1, 2 or 5 only, so that ticks of a logarithmic axis do not crowd."""
+    return plain_number(value) if f"{value:.1e}"[:3] in ("1.0", "2.0", "5.0") else ""

@@ -6,7 +6,7 @@ from itertools import cycle
 from typing import TYPE_CHECKING
 
 from jetlab.errors import JetLabError
-from jetlab.plots.canvas import drawing
+from jetlab.plots.canvas import drawing, one_two_five, plain_number
 from jetlab.plots.generation import measure_label
 from jetlab.style import THEMES, SampleStyle, sample_styles
 
@@ -60,7 +60,7 @@ def quality_by_calls(
     with drawing(width, height, theme=theme) as figure:
         panels = figure.subplots(rows, columns, squeeze=False, sharex=True)
         figure.subplots_adjust(
-            left=0.95 / width, right=1 - 0.2 / width, bottom=0.8 / height, top=1 - 0.45 / height, wspace=0.3, hspace=0.3
+            left=1.15 / width, right=1 - 0.2 / width, bottom=0.8 / height, top=1 - 0.45 / height, wspace=0.3, hspace=0.3
         )
         for axes, measure in zip(panels.flat, chosen, strict=False):
             part = table[table["measure"] == measure]
@@ -68,6 +68,9 @@ def quality_by_calls(
                 _draw(axes, part[part["method"] == method], styles[method], marker=marker, label=method)
             axes.axhline(1, color=THEMES[theme].text, lw=1, ls=":")
             axes.set(xscale="log", yscale="log")
+            for axis in (axes.xaxis, axes.yaxis):
+                axis.set_major_formatter(plain_number)
+            axes.yaxis.set_minor_formatter(one_two_five)
             axes.set_title(measure_label(measure), fontsize=14)
         for axes in panels.flat[len(chosen) :]:
             axes.set_visible(False)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from jetlab.errors import JetLabError
-from jetlab.plots.canvas import drawing
+from jetlab.plots.canvas import drawing, one_two_five, plain_number
 from jetlab.style import THEMES, SampleStyle, sample_styles
 
 if TYPE_CHECKING:
@@ -63,13 +63,13 @@ def transfer_curves(
                 rows = summary[summary["mode"] == mode].sort_values("labels")
                 _draw(axes, rows, name, styles[mode], mode=mode, shift=1.04 ** (k - 1))
             axes.set_xscale("log")
-            axes.xaxis.set_major_formatter(_plain)
+            axes.xaxis.set_major_formatter(plain_number)
             axes.set_xlabel("Labelled jets")
             axes.set_ylabel(TITLES[name])
             if name.startswith("rejection"):
                 axes.set_yscale("log")
                 for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-                    which(_one_two_five)
+                    which(one_two_five)
             axes.grid(visible=True, axis="y", color=THEMES[theme].faint, lw=0.8)
         panels[0].legend(loc="lower right", title=_band_title(summary), title_fontsize=12)
     return figure
@@ -96,12 +96,3 @@ def _band_title(summary: pd.DataFrame) -> str:
     seeds, bands = summary["seeds"], " or ".join(sorted(set(summary["band"])))
     number = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
     return f"bands: {bands} of {number} seeds\nbars: number of test jets"
-
-
-def _plain(value: float, _: int | None = None) -> str:
-    return f"{value:,.0f}"
-
-
-def _one_two_five(value: float, _: int | None = None) -> str:
-    """Numbers with a leading 1, 2 or 5, so that ticks of a logarithmic axis do not crowd."""
-    return f"{value:,.0f}" if f"{value:.1e}"[:3] in ("1.0", "2.0", "5.0") else ""
