@@ -111,12 +111,14 @@ class EdgeConv(nn.Module):
         Of the input.
     widths : tuple of int
         Of the layers.
+    shortcut : bool
+        Whether there is one; without it, only `messages` are of use.
     """
 
-    def __init__(self, width: int, widths: tuple[int, ...]) -> None:
+    def __init__(self, width: int, widths: tuple[int, ...], *, shortcut: bool = True) -> None:
         super().__init__()
         self.layers = nn.ModuleList(NormedLinear(a, b) for a, b in pairwise((2 * width, *widths)))
-        self.shortcut = None if width == widths[-1] else NormedLinear(width, widths[-1])
+        self.shortcut = NormedLinear(width, widths[-1]) if shortcut and width != widths[-1] else None
 
     @property
     def _first(self) -> NormedLinear:
@@ -124,10 +126,13 @@ class EdgeConv(nn.Module):
 
     def forward(self, x: Tensor, near: Tensor) -> Tensor:
         """Input ``(m, C)`` and rows of the neighbours ``(m, k)`` to output ``(m, D)``."""
+        return (self.messages(x, near) + (x if self.shortcut is None else self.shortcut(x))).relu()
+
+    def messages(self, x: Tensor, near: Tensor) -> Tensor:
+        """Mean of the messages from the neighbours alone, without the shortcut, shapes as for `forward`."""
         own, other = self._sides(x)
         parts = zip(own.split(PARTICLES), near.split(PARTICLES), strict=True) if not self.training else [(own, near)]
-        y = torch.cat([self._messages(a, other, b) for a, b in parts])  # (m, D)
-        return (y + (x if self.shortcut is None else self.shortcut(x))).relu()
+        return torch.cat([self._mean_message(a, other, b) for a, b in parts])
 
     def _sides(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """What the first layer makes of x_i and of x_j: once a particle, not once a pair; both ``(m, D)``."""
@@ -136,7 +141,7 @@ class EdgeConv(nn.Module):
         of_own, of_difference = weight.split(x.shape[1], dim=1)
         return F.linear(x, of_own - of_difference, bias), F.linear(x, of_difference)
 
-    def _messages(self, own: Tensor, other: Tensor, near: Tensor) -> Tensor:
+    def _mean_message(self, own: Tensor, other: Tensor, near: Tensor) -> Tensor:
         """Mean of the messages that particles get from their neighbours ``near (m, k)``, shape ``(m, D)``."""
         y = (own[:, None] + gather_rows(other, near)).flatten(0, 1)  # (m k, D)
         y = (self._first.norm(y) if self.training else y).relu()

@@ -32,6 +32,12 @@ def _omnilearn() -> Any:
     return OmniLearn
 
 
+def _fpnd_net() -> Any:
+    from jetlab.models.fpnd import FPNDNet
+
+    return FPNDNet
+
+
 def _jet_flow() -> Any:
     from jetlab.models.jetflow import JetFlow
 
@@ -74,6 +80,7 @@ ARCHITECTURES: dict[str, Callable[[], Any]] = {
     "omnilearn": _omnilearn,
     "omnilearned": _omnilearned,
     "mlpgen": _mlpgen,
+    "fpnd-net": _fpnd_net,
     "jet-flow": _jet_flow,
     "tagger": _tagger,
     "vqvae": _vqvae,

@@ -6,7 +6,7 @@ import itertools
 import math
 import os
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from jetlab.errors import CheckpointError
 from jetlab.zoo.folder import joined
 from jetlab.zoo.importers.hdf5 import is_hdf5, read_hdf5
-from jetlab.zoo.importers.inert import Described, StoredTensor, read_instructions
+from jetlab.zoo.importers.inert import Described, Storage, StoredTensor, read_instructions
+from jetlab.zoo.importers.legacy import is_legacy, read_legacy
 
 if TYPE_CHECKING:
     import torch
@@ -80,7 +81,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     Parameters
     ----------
     path : str or Path
-        A file in the zip format of PyTorch since 1.6, a ``.safetensors`` file, or weights of Keras in HDF5.
+        A file of PyTorch, in the zip format since 1.6 or the one before, a ``.safetensors`` file, or weights of Keras
+        in HDF5.
 
     Raises
     ------
@@ -93,12 +95,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     if is_hdf5(path):
         return Checkpoint(path, read_hdf5(path))
     try:
-        with zipfile.ZipFile(path) as archive:
-            _check_archive(archive, path)
-            root = _root(archive)
-            content = read_instructions(archive.read(f"{root}/data.pkl"))
-            stored, beside = _weights(content)
-            state = _load(archive, root, stored)
+        state, beside = _read_legacy(path) if is_legacy(path) else _read_archive(path)
     except CheckpointError as error:
         msg = f"{path}: {error}"
         raise CheckpointError(msg) from error
@@ -151,6 +148,22 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     except (SafetensorError, OSError, ValueError) as error:
         msg = f"{path} cannot be read as a file of weights ({error})"
         raise CheckpointError(msg) from error
+
+
+def _read_archive(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    with zipfile.ZipFile(path) as archive:
+        _check_archive(archive, path)
+        root = _root(archive)
+        stored, beside = _weights(read_instructions(archive.read(f"{root}/data.pkl")))
+        return _load(lambda storage: _entry(archive, root, storage), stored), beside
+
+
+def _read_legacy(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    import torch
+
+    content, blocks = read_legacy(path, sizes={kind: getattr(torch, name).itemsize for kind, name in _DTYPES.items()})
+    stored, beside = _weights(content)
+    return _load(lambda storage: blocks[storage.key], stored), beside
 
 
 def _check_archive(archive: zipfile.ZipFile, path: Path) -> None:
@@ -217,12 +230,12 @@ def _named(content: Any) -> dict[str, StoredTensor]:
     return content
 
 
-def _load(archive: zipfile.ZipFile, root: str, stored: Mapping[str, StoredTensor]) -> dict[str, Tensor]:
+def _load(read: Callable[[Storage], bytes], stored: Mapping[str, StoredTensor]) -> dict[str, Tensor]:
     storages: dict[str, Tensor] = {}
     for tensor in stored.values():
         key = tensor.storage.key
         if key not in storages:
-            storages[key] = _numbers(archive, root, tensor)
+            storages[key] = _numbers(read, tensor.storage)
     faults = {name: fault for name, t in stored.items() if (fault := _outside(t, storages[t.storage.key]))}
     if faults:
         msg = f"tensors reach beyond the numbers of the file: {joined(faults)}"
@@ -230,24 +243,27 @@ def _load(archive: zipfile.ZipFile, root: str, stored: Mapping[str, StoredTensor
     return {name: storages[t.storage.key].as_strided(t.shape, t.stride, t.offset) for name, t in stored.items()}
 
 
-def _numbers(archive: zipfile.ZipFile, root: str, tensor: StoredTensor) -> Tensor:
+def _numbers(read: Callable[[Storage], bytes], storage: Storage) -> Tensor:
     """The numbers of a storage, in one dimension."""
     import torch
 
-    storage = tensor.storage
     if storage.kind not in _DTYPES:
         msg = f"its numbers are of kind {storage.kind}, which is not known"
         raise CheckpointError(msg)
     dtype: torch.dtype = getattr(torch, _DTYPES[storage.kind])
+    data = read(storage)
+    if len(data) != storage.length * dtype.itemsize:
+        msg = f"block {storage.key} has {len(data):,} bytes, expected {storage.length:,} numbers of {dtype.itemsize}"
+        raise CheckpointError(msg)
+    return torch.frombuffer(bytearray(data), dtype=dtype) if data else torch.empty(0, dtype=dtype)
+
+
+def _entry(archive: zipfile.ZipFile, root: str, storage: Storage) -> bytes:
     entry = f"{root}/data/{storage.key}"
     if entry not in archive.namelist():
         msg = f"the archive lacks {entry}. Is it cut short?"
         raise CheckpointError(msg)
-    data = archive.read(entry)  # compares its checksum
-    if len(data) != storage.length * dtype.itemsize:
-        msg = f"{entry} has {len(data):,} bytes, expected {storage.length:,} numbers of {dtype.itemsize}"
-        raise CheckpointError(msg)
-    return torch.frombuffer(bytearray(data), dtype=dtype) if data else torch.empty(0, dtype=dtype)
+    return archive.read(entry)  # compares its checksum
 
 
 def _outside(tensor: StoredTensor, numbers: Tensor) -> str:

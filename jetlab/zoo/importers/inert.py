@@ -11,7 +11,7 @@ from __future__ import annotations
 import pickletools
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, BinaryIO
 
 from jetlab.errors import CheckpointError
 
@@ -58,13 +58,15 @@ class StoredTensor:
     stride: tuple[int, ...]
 
 
-def read_instructions(data: bytes) -> Any:
+def read_instructions(data: bytes | BinaryIO, *, storages: dict[str, Storage] | None = None) -> Any:
     """Read what the instructions would make.
 
     Parameters
     ----------
-    data : bytes
-        The entry ``data.pkl`` of an archive.
+    data : bytes or file
+        The entry ``data.pkl`` of an archive, or a file that is read up to the end of the instructions.
+    storages : dict of str to Storage, optional
+        Filled with the blocks of numbers that are referred to.
 
     Returns
     -------
@@ -83,6 +85,8 @@ def read_instructions(data: bytes) -> Any:
                 msg = f"it has more than {MAX_STEPS:,} instructions, more than any model needs"
                 raise CheckpointError(msg)
             machine.do(instruction.name, argument)
+        if storages is not None:
+            storages.update(machine.storages)
         return machine.result
     except CheckpointError:
         raise
@@ -98,6 +102,7 @@ class _Machine:
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memory: dict[int, Any] = {}
+        self.storages: dict[str, Storage] = {}
         self.result: Any = None
 
     def do(self, instruction: str, argument: Any) -> None:
@@ -213,8 +218,10 @@ def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> Stor
 def _storage(machine: _Machine) -> None:
     entry = machine.pop()
     match entry:
-        case ("storage", Name(words=kind), str(key), _, int(length)):
-            machine.stack.append(Storage(kind, key, length))
+        case ("storage", Name(words=kind), str(key), _, int(length)) | (
+            "storage", Name(words=kind), str(key), _, int(length), None
+        ):  # fmt: skip
+            machine.stack.append(machine.storages.setdefault(key, Storage(kind, key, length)))
         case _:
             msg = "it refers to something outside that is no block of numbers"
             raise ValueError(msg)
