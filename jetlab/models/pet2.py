@@ -113,7 +113,7 @@ class PET2Config:
             As for `PET2Config`.
         """
         presets = {
-            "tiny": PET2Config(width=64, depth=3, heads=4, local_depth=1),
+            "tiny": PET2Config(width=64, depth=3, heads=4, local_depth=1, neighbours=4),
             "small": PET2Config(),
             "medium": PET2Config(width=512, depth=12, heads=16),
             "large": PET2Config(width=1024, depth=28, heads=32, local_depth=4),
