@@ -15,6 +15,7 @@ from jetlab.tasks.finetune import Learning, backbone_of, fine_tune, tagger_for
 from jetlab.tasks.tagging import classify
 from jetlab.zoo import from_pretrained, save_pretrained
 
+from .test_transfer import curve
 from .toys import identified_jets, toy_jetflow
 
 
@@ -61,6 +62,14 @@ def test_fine_tuning_begins_with_the_model_itself() -> None:
     )
     assert isinstance(tagger.backbone, JetReader)
     assert outcome.complete
+
+
+def test_transfer_is_measured_from_a_jetflow_too() -> None:
+    found = curve(toy_jetflow(), sizes=(20,), seeds=1, hidden=())
+    assert set(found["mode"]) == {"scratch", "frozen", "fine-tuned"}
+    assert found["auc"].between(0.3, 1).all()
+    frozen, tuned = (found.set_index("mode").loc[mode, "cpu_seconds"] for mode in ("frozen", "fine-tuned"))
+    assert frozen < tuned
 
 
 def test_a_jetflow_classifies_jets_itself() -> None:
