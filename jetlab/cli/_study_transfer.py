@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jetlab.jets import Jets
     from jetlab.tasks.finetune import Mode
 
-__all__ = ["transfer"]
+__all__ = ["asked_modes", "transfer"]
 
 HIDDEN = (128,)
 """Hidden layers of the plain head; the published heads have none."""
@@ -59,7 +59,7 @@ def transfer(
     names = class_names(classes)
     jets = load_jets(data if len(data) > 1 else data[0], classes=names)
     learn, held_out = _parts(jets, None if test is None else load_jets(test, classes=names))
-    numbers, asked = _sizes(sizes, learn, names), _modes(modes)
+    numbers, asked = _sizes(sizes, learn, names), asked_modes(modes)
     announce(f"Transfer of {model} to {', '.join(names)}: up to {max(numbers):,} labels, {len(held_out):,} test jets")
     with progress("Training taggers", unit="points") as report:
         points = transfer_curve(
@@ -117,7 +117,8 @@ def _sizes(text: str, jets: Jets, classes: tuple[str, ...]) -> tuple[int, ...]:
         raise typer.BadParameter(msg, param_hint="--sizes") from None
 
 
-def _modes(text: str) -> tuple[Mode, ...]:
+def asked_modes(text: str) -> tuple[Mode, ...]:
+    """Ways to learn that were asked for, in their usual order."""
     from jetlab.tasks.finetune import MODES
 
     words = [word.strip() for word in text.split(",")]

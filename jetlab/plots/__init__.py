@@ -10,6 +10,7 @@ from jetlab.plots.generation import generation_quality
 from jetlab.plots.jets import jet_display, jet_image
 from jetlab.plots.overlay import overlay, overlays
 from jetlab.plots.sampling import quality_by_calls
+from jetlab.plots.steps import learning_curves
 from jetlab.plots.tokens import codebook_use, token_clouds, token_resolution, tokenizer_sweep
 from jetlab.plots.training import training_curves
 from jetlab.plots.transfer import transfer_curves
@@ -23,6 +24,7 @@ __all__ = [
     "generation_quality",
     "jet_display",
     "jet_image",
+    "learning_curves",
     "overlay",
     "overlays",
     "quality_by_calls",

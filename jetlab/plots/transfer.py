@@ -52,8 +52,7 @@ def transfer_curves(
         msg = f"cannot draw {asked} of {len(summary)} points; expected points and some of {', '.join(TITLES)}"
         raise JetLabError(msg)
     modes = [mode for mode in NAMES if mode in set(summary["mode"])]
-    further = sample_styles([mode for mode in NAMES if mode != "scratch"])
-    styles = {"scratch": SampleStyle(THEMES[theme].true, "-", "solid"), **further}
+    styles = mode_styles(theme)
     width = 5.4 * len(measures)
     with drawing(width, 5.0, theme=theme) as figure:
         panels = figure.subplots(1, len(measures), squeeze=False)[0]
@@ -73,6 +72,12 @@ def transfer_curves(
             axes.grid(visible=True, axis="y", color=THEMES[theme].faint, lw=0.8)
         panels[0].legend(loc="lower right", title=_band_title(summary), title_fontsize=12)
     return figure
+
+
+def mode_styles(theme: str) -> dict[str, SampleStyle]:
+    """Colour and line of each mode of learning: from scratch in the neutral colour, then the further ones."""
+    further = sample_styles([mode for mode in NAMES if mode != "scratch"])
+    return {"scratch": SampleStyle(THEMES[theme].true, "-", "solid"), **further}
 
 
 def _draw(axes: Axes, rows: pd.DataFrame, name: str, style: SampleStyle, *, mode: str, shift: float) -> None:
