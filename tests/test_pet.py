@@ -20,8 +20,7 @@ from jetlab.models.pet_layers import JetAttention, JetNorm, LocalEmbedding, Time
 from jetlab.models.prior import Prior
 from jetlab.models.tagger import Tagger, TaggerConfig
 
-from .test_features import identified_jets
-from .toys import toy_jets
+from .toys import identified_jets, toy_jets
 
 KINEMATIC = Recipe("kinematic", PET_RECIPE.features[:7], max_distance=None, fill=0.0)
 
