@@ -74,7 +74,8 @@ def backbone_of(model: nn.Module) -> nn.Module:
         return SequenceBackbone.of(model)
     conditions = None
     if isinstance(model, JetFlow):
-        model, conditions = model.particles, model.config.conditions
+        conditions = model.config.conditions
+        model = model.particles
     if isinstance(model, OmniLearned) and model.classifier is not None:
         return JetReader.of(model, conditions=conditions)
     backbone = model.backbone if isinstance(model, Tagger) else model

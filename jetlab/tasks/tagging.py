@@ -56,29 +56,29 @@ def classify(
     """
     import pandas as pd
 
-    tagger = _checked(tagger, jets)
+    reader = _checked(tagger, jets)
     if batch_size < 1:
         msg = f"batch_size is {batch_size}, expected at least 1"
         raise JetLabError(msg)
-    jet_set = tagger.prepare(jets)
+    jet_set = reader.prepare(jets)
     order = np.argsort(jet_set.lengths, kind="stable")
-    probabilities = np.full((len(jets), len(tagger.classes)), np.nan, np.float32)
-    device = next(tagger.parameters()).device
+    probabilities = np.full((len(jets), len(reader.classes)), np.nan, np.float32)
+    device = next(reader.parameters()).device
     report, close = _reporter(progress, len(jets))
-    was_training = tagger.training
-    tagger.eval()
+    was_training = reader.training
+    reader.eval()
     try:
         with torch.inference_mode():
             for first in range(0, len(jets), batch_size):
                 if stop is not None and stop():
                     break
                 rows = order[first : first + batch_size]
-                probabilities[rows] = tagger(jet_set.batch(rows).to(device)).float().softmax(1).cpu().numpy()
+                probabilities[rows] = reader(jet_set.batch(rows).to(device)).float().softmax(1).cpu().numpy()
                 report(first + len(rows), len(jets))
     finally:
-        tagger.train(was_training)
+        reader.train(was_training)
         close()
-    return pd.DataFrame(probabilities, columns=list(tagger.classes))
+    return pd.DataFrame(probabilities, columns=list(reader.classes))
 
 
 def remembered_inputs(tagger: nn.Module, jets: Jets, *, slots: int = 128) -> pd.DataFrame:
@@ -105,12 +105,12 @@ def remembered_inputs(tagger: nn.Module, jets: Jets, *, slots: int = 128) -> pd.
     """
     import pandas as pd
 
-    tagger = _checked(tagger, jets)
-    norm = tagger.backbone.norm
+    reader = _checked(tagger, jets)
+    norm = reader.backbone.norm
     mean, variance = (norm.get_buffer(name).double().cpu().numpy() for name in ("running_mean", "running_var"))
-    features = tagger.recipe.transform(jets)
+    features = reader.recipe.transform(jets)
     jet = np.repeat(np.arange(len(jets)), np.diff(features.offsets))
-    table = pd.DataFrame(index=pd.Index([f.field for f in tagger.recipe.features], name="input"))
+    table = pd.DataFrame(index=pd.Index([f.field for f in reader.recipe.features], name="input"))
     for ending, power, training in (("", 1, mean), ("_squares", 2, variance + mean**2)):
         columns = features.x.astype(np.float64).T ** power
         sums = np.stack([np.bincount(jet, weights=column, minlength=len(jets)) for column in columns])
