@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from dataclasses import replace
@@ -11,11 +12,11 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from jetlab.data.simulate import RECIPES, parts, run, simulate, simulate_to_file
+from jetlab.data.simulate import SETTINGS, parts, plan, simulate, simulate_to_file
 from jetlab.data.simulate.candidates import CHARGED_HADRON, ELECTRON, MUON
 from jetlab.data.simulate.chunk import Chunk, simulate_chunk
+from jetlab.data.simulate.plan import Plan
 from jetlab.data.simulate.pythia import start_pythia
-from jetlab.data.simulate.recipes import JetSelection
 from jetlab.data.simulate.truth import QCD_CODE
 from jetlab.data.simulate.workers import run_tasks
 from jetlab.errors import FileError, JetLabError, MissingExtraError
@@ -33,15 +34,24 @@ def same(a: Jets, b: Jets) -> bool:
 
 
 def test_chunks_share_the_jets_and_take_turns():
-    chunks = run.plan_chunks(["QCD", "Hbb", "Tbl"], 3 * 700 + 2, seed=4, mpi=True, detector=None)
+    some = Plan.of(["QCD", "Hbb", "Tbl"], 3 * 700 + 2, settings="jetclass", seed=4, mpi=True, detector=None)
+    chunks = some.chunks()
     assert [(c.name, c.number, c.n) for c in chunks] == [
         ("QCD", 0, 500), ("Hbb", 0, 500), ("Tbl", 0, 500), ("QCD", 1, 201), ("Hbb", 1, 201), ("Tbl", 1, 200),
     ]  # fmt: skip
 
 
 def test_seeds_of_chunks_differ():
-    chunks = [Chunk(name, k, 500, seed, True, None) for name in ("QCD", "Hbb") for k in range(3) for seed in (0, 1)]
-    assert len({c.random_seeds()[0] for c in chunks}) == len(chunks)
+    kinds = [SETTINGS["jetclass"], SETTINGS["jetclass-full"]]
+    every = itertools.product(("QCD", "Hbb"), range(3), (0, 1), kinds)
+    chunks = [Chunk(name, k, 500, seed, True, None, settings) for name, k, seed, settings in every]
+    assert len({c.random_seeds()[0] for c in chunks}) == len(chunks) == 24
+
+
+def test_seeds_of_jetclass_stay_as_they_were():
+    """Seeds that were published with a result must go on giving the same jets."""
+    assert Chunk("QCD", 0, 500, 0, True, None).random_seeds()[0] == 1_853_066_506
+    assert Chunk("Tbl", 2, 500, 7, True, None).random_seeds()[0] == 3_895_311_945
 
 
 def double(task):
@@ -104,7 +114,9 @@ def test_parts_of_another_simulation_are_refused(tmp_path):
         ({"n": 0}, "n = 0 jets cannot be shared"),
         ({"n": 1}, "n = 1 jets cannot be shared by 2 classes"),
         ({"seed": -1}, "seed = -1"),
-        ({"detector": "atlas"}, "unknown detector 'atlas'; expected one of jetclass, cms"),
+        ({"detector": "atlas"}, "unknown detector 'atlas'; expected one of jetclass, cms, coarse, auto"),
+        ({"settings": "lep"}, "unknown simulation settings 'lep'; expected one of jetclass, .*, dis"),
+        ({"settings": "dis"}, "settings 'dis' have no class 'QCD'; expected one of Pythia, Vincia"),
         ({"processes": 0}, "processes = 0"),
     ],
 )
@@ -146,8 +158,8 @@ def test_jets_lie_in_the_window(jets):
 
 
 def test_labels_and_truth_codes_agree(jets):
-    for name, recipe in RECIPES.items():
-        assert np.isin(jets[name].info["aux_truth_match"], recipe.codes).all()
+    for recipe in SETTINGS["jetclass"].recipes:
+        assert np.isin(jets[recipe.name].info["aux_truth_match"], recipe.codes).all()
     flavours = {"Tbl": (15, 16), "Tbqq": (11, 12), "Wqq": (21, 22)}
     for name, codes in flavours.items():
         assert set(jets[name].info["aux_truth_match"]) == set(codes)
@@ -217,11 +229,12 @@ def test_unknown_settings_are_named():
 
 def test_numbers_out_of_reach_are_refused(monkeypatch):
     pytest.importorskip("pythia8mc")
-    narrow = replace(RECIPES["Zqq"], jets=JetSelection(pt_min=999.0), jets_per_event=50.0)
-    monkeypatch.setitem(RECIPES, "Zqq", narrow)
+    jetclass = SETTINGS["jetclass"]
+    optimistic = replace(jetclass.recipe("Zqq"), jets_per_event=50.0)
+    narrow = replace(jetclass, recipes=(optimistic,), jets=replace(jetclass.jets, pt_min=999.0))
     monkeypatch.setattr("jetlab.data.simulate.chunk._LARGEST_BATCH", 20)
     with pytest.raises(JetLabError, match=r"events of class Zqq gave only .* of 20 jets with 999 < pT < 1000 GeV"):
-        simulate_chunk(Chunk("Zqq", 0, 20, 1, False, "jetclass"))
+        simulate_chunk(Chunk("Zqq", 0, 20, 1, False, "jetclass", narrow))
 
 
 quick = partial(simulate, ["Wqq", "Zqq"], 40, mpi=False, progress=False)
@@ -242,7 +255,7 @@ def test_nothing_is_printed(capfd):
 
 def test_an_interrupted_run_continues(tmp_path, monkeypatch):
     pytest.importorskip("pythia8mc")
-    monkeypatch.setattr(run, "CHUNK_SIZE", 10)
+    monkeypatch.setattr(plan, "CHUNK_SIZE", 10)
     options = {"seed": 2, "processes": 1, "mpi": False}
     expected = simulate("Zqq", 40, progress=False, **options)
 

@@ -21,8 +21,8 @@ from jetlab.data.simulate.candidates import (
 from jetlab.data.simulate.detector import Detector, energy_flow
 from jetlab.data.simulate.propagation import Solenoid, propagate
 from jetlab.data.simulate.pythia import generate_events, start_pythia
-from jetlab.data.simulate.recipes import RECIPES
 from jetlab.data.simulate.resolution import impact_parameter_resolution
+from jetlab.data.simulate.settings import SETTINGS
 from jetlab.data.simulate.tracking import log_normal, momentum_resolution, track_efficiency
 
 PION, KLONG, MUON_MINUS = 211, 130, 13
@@ -283,7 +283,7 @@ def test_particles_made_outside_leave_nothing():
 @pytest.fixture(scope="module")
 def events():
     pytest.importorskip("pythia8mc")
-    return generate_events(start_pythia(RECIPES["Zqq"].settings(mpi=False), seed=3), 100)
+    return generate_events(start_pythia(SETTINGS["jetclass"].pythia("Zqq", mpi=False), seed=3), 100)
 
 
 @pytest.mark.parametrize(("trust_tracks", "lost"), [(True, 0.06), (False, 0.09)])

@@ -1,4 +1,4 @@
-"""Anti-kT clustering with FastJet, many events at once."""
+"""Clustering with FastJet, many events at once."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ import numpy.typing as npt
 from jetlab.errors import JetLabError
 from jetlab.jets import PARTICLE_FIELDS, Events, Jets
 
-__all__ = ["Clusters", "JetFinder", "anti_kt", "events_of", "four_momenta", "quiet_fastjet"]
+__all__ = ["ALGORITHMS", "Clusters", "JetFinder", "cluster", "events_of", "four_momenta", "quiet_fastjet"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 _LARGEST_RADIUS = 3.0
+
+ALGORITHMS = {"anti-kT": "antikt_algorithm", "kT": "kt_algorithm"}
+"""Clustering algorithms, and what FastJet calls them."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,8 @@ class Clusters:
     ----------
     event : ndarray of int, shape (n,)
         Event of each jet.
-    px, py, pz : ndarray of float, shape (n,)
-        Jet momenta [GeV].
+    px, py, pz, energy : ndarray of float, shape (n,)
+        Jet momenta and energies [GeV].
     constituents : awkward.Array of int, shape (n, var)
         Indices of the constituents among all particles given.
     """
@@ -40,6 +43,7 @@ class Clusters:
     px: FloatArray
     py: FloatArray
     pz: FloatArray
+    energy: FloatArray
     constituents: ak.Array
 
     def __len__(self) -> int:
@@ -67,13 +71,15 @@ def four_momenta(pt: FloatArray, eta: FloatArray, phi: FloatArray, energy: Float
     return ak.unflatten(ak.zip(momenta), counts)
 
 
-def anti_kt(momenta: ak.Array, *, radius: float, pt_min: float) -> Clusters:
+def cluster(momenta: ak.Array, *, algorithm: str = "anti-kT", radius: float, pt_min: float) -> Clusters:
     """Cluster the particles of each event.
 
     Parameters
     ----------
     momenta : awkward.Array, shape (events, var)
         Particles, from `four_momenta`. Events without particles have no jets.
+    algorithm : {"anti-kT", "kT"}
+        How particles are clustered.
     radius : float
         Jet radius R.
     pt_min : float
@@ -81,16 +87,17 @@ def anti_kt(momenta: ak.Array, *, radius: float, pt_min: float) -> Clusters:
 
     References
     ----------
-    M. Cacciari, G. Salam, G. Soyez, arXiv:0802.1189 and arXiv:1111.6097.
+    M. Cacciari, G. Salam, G. Soyez, arXiv:0802.1189 and arXiv:1111.6097; S. Ellis, D. Soper, arXiv:hep-ph/9305266.
     """
     fastjet = quiet_fastjet()
-    clustering = fastjet.ClusterSequence(momenta, fastjet.JetDefinition(fastjet.antikt_algorithm, radius))
+    definition = fastjet.JetDefinition(getattr(fastjet, ALGORITHMS[algorithm]), radius)
+    clustering = fastjet.ClusterSequence(momenta, definition)
     jets = clustering.inclusive_jets(min_pt=pt_min)
     counts = ak.to_numpy(ak.num(momenta, axis=1))
     constituents = clustering.constituent_index(min_pt=pt_min) + (np.cumsum(counts) - counts)
-    px, py, pz = (ak.to_numpy(ak.flatten(jets[name])) for name in ("px", "py", "pz"))
+    px, py, pz, energy = (ak.to_numpy(ak.flatten(jets[name])) for name in ("px", "py", "pz", "E"))
     event = np.repeat(np.arange(len(momenta)), ak.to_numpy(ak.num(jets, axis=1)))
-    return Clusters(event, px, py, pz, ak.flatten(constituents, axis=1))
+    return Clusters(event, px, py, pz, energy, ak.flatten(constituents, axis=1))
 
 
 @dataclass(frozen=True)
@@ -148,7 +155,7 @@ def events_of(offsets: IntArray, columns: Mapping[str, npt.NDArray[Any]], finder
     pt, eta, phi, mass = (np.asarray(columns[name], dtype=np.float64) for name in PARTICLE_FIELDS)
     n_events = len(offsets) - 1
     momenta = four_momenta(pt, eta, phi, np.hypot(pt * np.cosh(eta), mass), np.diff(offsets))
-    found = anti_kt(momenta, radius=finder.radius, pt_min=finder.pt_min)
+    found = cluster(momenta, radius=finder.radius, pt_min=finder.pt_min)
     order = np.lexsort((-found.pt, found.event))
     per_event = np.bincount(found.event, minlength=n_events)
     rank = np.arange(len(found)) - np.repeat(np.cumsum(per_event) - per_event, per_event)

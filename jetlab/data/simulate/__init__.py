@@ -1,8 +1,8 @@
-"""Simulated jets: Pythia 8 collisions, a CMS-like detector, FastJet clustering and truth matching."""
+"""Simulated jets: Pythia 8 collisions, a parametrised detector, FastJet clustering and truth matching."""
 
 from __future__ import annotations
 
-from jetlab.data.simulate.recipes import RECIPES
 from jetlab.data.simulate.run import simulate, simulate_to_file
+from jetlab.data.simulate.settings import SETTINGS, Settings
 
-__all__ = ["RECIPES", "simulate", "simulate_to_file"]
+__all__ = ["SETTINGS", "Settings", "simulate", "simulate_to_file"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from jetlab.data.simulate.candidates import NEUTRAL_HADRON, PHOTON
 from jetlab.data.simulate.tracking import log_normal
 
-__all__ = ["ECAL", "HCAL", "Calorimeter", "Towers"]
+__all__ = ["ECAL", "HCAL", "Calorimeter", "Towers", "coarser"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -52,7 +53,7 @@ class Calorimeter:
     Parameters
     ----------
     eta_edges : tuple of float
-        Edges of the rings, k + 1 of them.
+        Edges of the rings, k + 1 of them, the same on both sides of 0.
     n_phi : tuple of int
         Number of towers in each of the k rings.
     fractions : tuple of (int, float)
@@ -190,3 +191,34 @@ HCAL = Calorimeter(
     neutral_type=NEUTRAL_HADRON,
 )
 """Hadronic calorimeter: towers of 0.087 by 5 degrees, 10 degrees beyond |eta| = 1.653."""
+
+
+def coarser(calorimeter: Calorimeter, *, merged: int, resolution: float) -> Calorimeter:
+    """A calorimeter with larger towers and worse resolution.
+
+    Parameters
+    ----------
+    calorimeter : Calorimeter
+        What to change.
+    merged : int
+        So many neighbouring towers become one in pseudorapidity, and so many in azimuth. The last ring on each side may
+        be made of fewer.
+    resolution : float
+        Factor on the energy resolution of a tower.
+    """
+    half = len(calorimeter.n_phi) // 2
+    edges, n_phi = calorimeter.eta_edges[half + 1 :], calorimeter.n_phi[half:]
+    last = [min(start + merged, half) - 1 for start in range(0, half, merged)]
+    return replace(
+        calorimeter,
+        eta_edges=_mirrored(tuple(edges[ring] for ring in last)),
+        n_phi=_both_sides(tuple(n_phi[ring] // merged for ring in last)),
+        resolution=partial(_times, resolution, calorimeter.resolution),
+    )
+
+
+def _times(
+    factor: float, resolution: Callable[[FloatArray, FloatArray], FloatArray], energy: FloatArray, eta: FloatArray
+) -> FloatArray:
+    """A resolution times a factor."""
+    return factor * resolution(energy, eta)

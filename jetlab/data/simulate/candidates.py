@@ -126,9 +126,11 @@ def particle_types(pid: IntArray, charge: IntArray) -> IntArray:
     return kind
 
 
-def stable_particles(events: Events, *, abs_eta_max: float) -> StableParticles:
-    """Visible stable particles with momenta up to this pseudorapidity."""
+def stable_particles(events: Events, *, abs_eta_max: float, without: IntArray | None = None) -> StableParticles:
+    """Visible stable particles with momenta up to this pseudorapidity, without those of the rows `without`."""
     visible = (events.status > 0) & ~np.isin(np.abs(events.pid), _NEUTRINOS)
+    if without is not None:
+        visible[without] = False
     pt = np.hypot(events.px[visible], events.py[visible])
     rows = np.flatnonzero(visible)[np.abs(events.pz[visible]) < pt * np.sinh(abs_eta_max)]
     pid = events.pid[rows].astype(np.int64)

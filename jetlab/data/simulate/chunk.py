@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,13 @@ import numpy.typing as npt
 from jetlab.data.simulate.candidates import Candidates, StableParticles, stable_particles, taken, visible_candidates
 from jetlab.data.simulate.cluster import FoundJets, clean_constituents, find_jets, substructure
 from jetlab.data.simulate.detector import DETECTORS, energy_flow
+from jetlab.data.simulate.matching import MATCHINGS
 from jetlab.data.simulate.pythia import Events, generate_events, start_pythia
-from jetlab.data.simulate.recipes import RECIPES, Recipe
-from jetlab.data.simulate.truth import Matches, match_jets
+from jetlab.data.simulate.settings import SETTINGS, Settings
+from jetlab.data.simulate.truth import Matches, scattered_leptons
 from jetlab.data.simulate.veto import early_veto
 from jetlab.errors import JetLabError
 from jetlab.jets import Jets, concatenate
-from jetlab.vocabulary import CLASSES
 
 __all__ = ["Chunk", "select_jets", "simulate_chunk"]
 
@@ -37,7 +37,7 @@ class Chunk:
     Parameters
     ----------
     name : str
-        Class name, a key of `RECIPES`.
+        Name of one of the classes of the settings.
     number : int
         Number of the chunk among those of its class.
     n : int
@@ -48,6 +48,8 @@ class Chunk:
         Whether multiparton interactions are simulated.
     detector : str or None
         A key of `jetlab.data.simulate.detector.DETECTORS`, or None for generated particles.
+    settings : Settings
+        Collisions and jets.
     """
 
     name: str
@@ -56,10 +58,12 @@ class Chunk:
     seed: int
     mpi: bool
     detector: str | None
+    settings: Settings = field(default_factory=lambda: SETTINGS["jetclass"])
 
     def random_seeds(self) -> tuple[int, np.random.SeedSequence]:
-        """Seeds of Pythia and of the detector."""
-        sequence = np.random.SeedSequence([self.seed, zlib.crc32(self.name.encode()), self.number])
+        """Seeds of Pythia and of the detector; they differ between classes and between settings."""
+        name = self.name if self.settings.name == "jetclass" else f"{self.settings.name}/{self.name}"
+        sequence = np.random.SeedSequence([self.seed, zlib.crc32(name.encode()), self.number])
         pythia, detector = sequence.spawn(2)
         return int(pythia.generate_state(1)[0]), detector
 
@@ -77,20 +81,22 @@ def simulate_chunk(chunk: Chunk) -> Jets:
     JetLabError
         If the selection accepts so few jets that the number cannot be reached.
     """
-    recipe = RECIPES[chunk.name]
+    settings = chunk.settings
+    jets_per_event = settings.recipe(chunk.name).jets_per_event
     pythia_seed, detector_seed = chunk.random_seeds()
-    veto = early_veto(recipe.jets)
-    pythia = start_pythia(recipe.settings(chunk=chunk.number, mpi=chunk.mpi), seed=pythia_seed, hook=veto)
+    veto = None if settings.veto is None else early_veto(settings.jets, settings.veto)
+    commands = settings.pythia(chunk.name, chunk=chunk.number, mpi=chunk.mpi)
+    pythia = start_pythia(commands, seed=pythia_seed, hook=veto)
     rng = np.random.default_rng(detector_seed)
     parts: list[Jets] = []
     found = tried = 0
     while found < chunk.n:
-        _check_patience(chunk, recipe, found=found, tried=tried)
-        size = _batch_size(chunk.n - found, recipe.jets_per_event)
+        _check_patience(chunk, found=found, tried=tried)
+        size = _batch_size(chunk.n - found, jets_per_event)
         events = generate_events(pythia, size)
         tried += size
         if len(events):
-            parts.append(_jets_of(events, recipe, chunk.detector, rng))
+            parts.append(_jets_of(events, chunk, rng))
             found += len(parts[-1])
     return concatenate(parts)[: chunk.n]
 
@@ -100,30 +106,32 @@ def _batch_size(missing: int, jets_per_event: float) -> int:
     return min(_LARGEST_BATCH, max(_SMALLEST_BATCH, math.ceil(1.05 * missing / jets_per_event)))
 
 
-def _check_patience(chunk: Chunk, recipe: Recipe, *, found: int, tried: int) -> None:
+def _check_patience(chunk: Chunk, *, found: int, tried: int) -> None:
     """Raise if the number of jets will not be reached."""
-    if tried < _PATIENCE * (chunk.n / recipe.jets_per_event + _LARGEST_BATCH):
+    settings = chunk.settings
+    if tried < _PATIENCE * (chunk.n / settings.recipe(chunk.name).jets_per_event + _LARGEST_BATCH):
         return
     msg = (
-        f"{tried} events of class {chunk.name} gave only {found} of {chunk.n} jets with "
-        f"{recipe.jets.pt_min:g} < pT < {recipe.jets.pt_max:g} GeV and |eta| < {recipe.jets.abs_eta_max:g}; "
-        f"widen the jet selection or move the range of the hard scattering "
-        f"({recipe.pt_hat_min:g} to {recipe.pt_hat_max:g} GeV) towards it"
+        f"{tried} events of class {chunk.name} gave only {found} of {chunk.n} jets with {settings.jets}; "
+        f"widen the jet selection or move the range of the hard scattering ({', '.join(settings.phase_space)}) "
+        "towards it"
     )
     raise JetLabError(msg)
 
 
 def select_jets(
-    events: Events, recipe: Recipe, detector: str | None, rng: np.random.Generator
+    events: Events, settings: Settings, name: str, detector: str | None, rng: np.random.Generator
 ) -> tuple[Candidates, FoundJets, Matches]:
-    """Reconstruct a batch of events and find the jets that a recipe keeps.
+    """Reconstruct a batch of events and find the jets of a class.
 
     Parameters
     ----------
     events : Events
         What Pythia generated.
-    recipe : Recipe
+    settings : Settings
         Which jets are kept.
+    name : str
+        Class name.
     detector : str or None
         As for `Chunk`.
     rng : numpy.random.Generator
@@ -134,20 +142,21 @@ def select_jets(
     Candidates, FoundJets, Matches
         All reconstructed particles, the jets, and what the jets are matched to.
     """
-    room = recipe.jets.abs_eta_max + _MARGIN * recipe.jets.radius
-    particles = stable_particles(events, abs_eta_max=room + _SPREAD)
+    room = settings.jets.abs_eta_max + _MARGIN * settings.jets.radius
+    hidden = scattered_leptons(events) if settings.beams.lepton else None
+    particles = stable_particles(events, abs_eta_max=room + _SPREAD, without=hidden)
     candidates = _reconstructed(particles, detector, rng)
     candidates = taken(candidates, np.abs(candidates.eta) < room)
-    jets = find_jets(candidates, len(events), recipe.jets)
-    matches = match_jets(events, jets.event, jets.eta, jets.phi, radius=recipe.jets.radius)
-    kept = np.isin(matches.code, recipe.codes)
-    return candidates, jets[kept], Matches(matches.code[kept], matches.resonance[kept])
+    jets = find_jets(candidates, len(events), settings.jets)
+    matches = MATCHINGS[settings.matching](events, jets, settings)
+    kept = np.isin(matches.code, settings.recipe(name).codes)
+    return candidates, jets[kept], matches[kept]
 
 
-def _jets_of(events: Events, recipe: Recipe, detector: str | None, rng: np.random.Generator) -> Jets:
+def _jets_of(events: Events, chunk: Chunk, rng: np.random.Generator) -> Jets:
     """Matched jets of one batch of events."""
-    candidates, jets, matches = select_jets(events, recipe, detector, rng)
-    return _as_jets(candidates, jets, recipe, _truth_columns(events, matches))
+    candidates, jets, matches = select_jets(events, chunk.settings, chunk.name, chunk.detector, rng)
+    return _as_jets(candidates, jets, chunk, _truth_columns(events, matches))
 
 
 def _reconstructed(particles: StableParticles, detector: str | None, rng: np.random.Generator) -> Candidates:
@@ -156,23 +165,27 @@ def _reconstructed(particles: StableParticles, detector: str | None, rng: np.ran
 
 
 def _truth_columns(events: Events, matches: Matches) -> dict[str, npt.NDArray[Any]]:
-    """Momentum and PDG code of the matched resonance, 0 without one, and the truth code."""
+    """Momentum and PDG code of the matched resonance, 0 without one, the truth code, and what is known of the event."""
     row, matched = matches.resonance, matches.resonance >= 0
     px, py, pz = events.px[row], events.py[row], events.pz[row]
     pt = np.maximum(np.hypot(px, py), 1e-12)
     truth = {"pt": pt, "eta": np.arcsinh(pz / pt), "phi": np.arctan2(py, px), "pid": events.pid[row]}
     columns = {f"aux_genpart_{name}": np.where(matched, value, 0).astype(np.float32) for name, value in truth.items()}
+    columns |= {name: values.astype(np.float32) for name, values in matches.columns.items()}
     return columns | {"aux_truth_match": matches.code.astype(np.float32)}
 
 
-def _as_jets(candidates: Candidates, jets: FoundJets, recipe: Recipe, truth: dict[str, npt.NDArray[Any]]) -> Jets:
+def _as_jets(candidates: Candidates, jets: FoundJets, chunk: Chunk, truth: dict[str, npt.NDArray[Any]]) -> Jets:
     """Put constituents, substructure and truth into the container."""
     offsets, constituents = clean_constituents(candidates, jets)
-    info = {name: value.astype(np.float32) for name, value in substructure(candidates, jets, recipe.jets).items()}
+    shapes = substructure(candidates, jets, chunk.settings.jets)
+    info = {name: value.astype(np.float32) for name, value in shapes.items()}
+    classes = chunk.settings.classes
     fields = ("pt", "eta", "phi", "mass", "charge", "ptype", "d0", "d0err", "dz", "dzerr")
     return Jets.from_flat(
         offsets,
         {name: getattr(constituents, name) for name in fields},
-        label=np.full(len(jets), CLASSES.index(recipe.name)),
+        label=np.full(len(jets), classes.index(chunk.name)),
+        classes=classes,
         info=info | truth,
     )

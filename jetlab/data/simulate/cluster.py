@@ -1,4 +1,4 @@
-"""Jets from candidates with FastJet: anti-kT clustering, soft drop and N-subjettiness."""
+"""Jets from candidates with FastJet: clustering, soft drop and N-subjettiness."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import awkward as ak
 import numpy as np
 import numpy.typing as npt
 
-from jetlab.data.clustering import anti_kt, four_momenta, quiet_fastjet
+from jetlab.data.clustering import Clusters, cluster, four_momenta, quiet_fastjet
 from jetlab.data.simulate.candidates import Candidates, taken
-from jetlab.data.simulate.recipes import JetSelection
+from jetlab.data.simulate.selection import JetSelection
 
 __all__ = ["FoundJets", "clean_constituents", "find_jets", "substructure"]
 
@@ -66,7 +66,12 @@ def find_jets(candidates: Candidates, n_events: int, selection: JetSelection) ->
         Radius and window.
     """
     counts = np.bincount(candidates.event, minlength=n_events)
-    found = anti_kt(_four_momenta(candidates, counts), radius=selection.radius, pt_min=selection.pt_min)
+    found = cluster(
+        _four_momenta(candidates, counts),
+        algorithm=selection.algorithm,
+        radius=selection.radius,
+        pt_min=selection.pt_min,
+    )
     pt = found.pt
     jets = FoundJets(
         event=found.event,
@@ -74,8 +79,20 @@ def find_jets(candidates: Candidates, n_events: int, selection: JetSelection) ->
         phi=np.arctan2(found.py, found.px),
         constituents=found.constituents,
     )
-    window = (pt > selection.pt_min) & (pt < selection.pt_max) & (np.abs(jets.eta) < selection.abs_eta_max)
-    return jets[window]
+    position = np.arctanh(found.pz / found.energy) if selection.rapidity else jets.eta
+    window = (position > selection.eta_min) & (position < selection.eta_max)
+    if selection.leading:
+        window &= _leading(found, window)
+    pt_max = np.inf if selection.pt_max is None else selection.pt_max
+    return jets[window & (pt > selection.pt_min) & (pt < pt_max)]
+
+
+def _leading(found: Clusters, allowed: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Whether each jet, shape ``(n,)``, has the largest pT of its event among those that are allowed."""
+    pt = np.where(allowed, found.pt, 0.0)
+    largest = np.zeros(int(found.event.max(initial=-1)) + 1)
+    np.maximum.at(largest, found.event, pt)
+    return pt == largest[found.event]
 
 
 def substructure(candidates: Candidates, jets: FoundJets, selection: JetSelection) -> dict[str, FloatArray]:

@@ -17,11 +17,13 @@ from jetlab.data.formats.table import Column, Jagged, guarded
 from jetlab.data.simulate.chunk import Chunk
 from jetlab.errors import FileError, JetLabError
 from jetlab.jets import Jets
+from jetlab.vocabulary import CLASSES
 
 __all__ = ["open_parts", "part_path", "read_part", "write_part"]
 
 _PLAN = "plan.json"
 _LABEL = "label"
+_CLASSES = "class_names"
 
 
 def part_path(folder: Path, chunk: Chunk) -> Path:
@@ -73,7 +75,7 @@ def write_part(path: Path, jets: Jets) -> None:
     columns |= jets.info
     if jets.label is not None:
         columns[_LABEL] = jets.label
-    _replace(path, lambda temporary: save_parquet(temporary, columns, jets.meta))
+    _replace(path, lambda temporary: save_parquet(temporary, columns, jets.meta | {_CLASSES: list(jets.classes)}))
 
 
 def read_part(path: Path) -> Jets:
@@ -84,7 +86,9 @@ def read_part(path: Path) -> Jets:
     info = {name: column for name, column in columns.items() if not isinstance(column, Jagged)}
     label = info.pop(_LABEL, None)
     flat = {name: column.values for name, column in jagged.items()}
-    return Jets.from_flat(jagged["pt"].offsets, flat, label=label, info=info, meta=table.meta)
+    meta = dict(table.meta)
+    classes = meta.pop(_CLASSES, CLASSES)
+    return Jets.from_flat(jagged["pt"].offsets, flat, label=label, classes=classes, info=info, meta=meta)
 
 
 def _replace(path: Path, write: Callable[[Path], object]) -> None:

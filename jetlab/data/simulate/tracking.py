@@ -22,7 +22,7 @@ from jetlab.data.simulate.candidates import (
 from jetlab.data.simulate.propagation import Flight
 from jetlab.data.simulate.resolution import impact_parameter_resolution
 
-__all__ = ["Tracks", "log_normal", "momentum_resolution", "track_efficiency", "tracks_of"]
+__all__ = ["Tracker", "Tracks", "log_normal", "momentum_resolution", "track_efficiency", "tracks_of"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -44,6 +44,25 @@ _RESOLUTION: dict[int, tuple[tuple[float, ...], tuple[float, ...]]] = {
     ELECTRON: ((0.03, 0.05, 0.15), (1.3e-3, 1.7e-3, 3.1e-3)),
     MUON: ((0.01, 0.015, 0.025), (1.0e-4, 1.5e-4, 3.5e-4)),
 }
+
+
+@dataclass(frozen=True)
+class Tracker:
+    """A tracker, by what it does differently from that of the CMS card.
+
+    Parameters
+    ----------
+    efficiency : float
+        Factor on the probability of a track, at most 1.
+    momentum : float
+        Factor on the relative pT resolution.
+    impact : float
+        Factor on the resolutions of both impact parameters.
+    """
+
+    efficiency: float = 1.0
+    momentum: float = 1.0
+    impact: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -104,7 +123,7 @@ def momentum_resolution(ptype: IntArray, pt: FloatArray, eta: FloatArray) -> Flo
     return np.minimum(resolution, 1.0)
 
 
-def tracks_of(particles: StableParticles, flight: Flight, rng: np.random.Generator) -> Tracks:
+def tracks_of(particles: StableParticles, flight: Flight, tracker: Tracker, rng: np.random.Generator) -> Tracks:
     """Reconstruct the tracks of charged particles.
 
     Parameters
@@ -113,16 +132,18 @@ def tracks_of(particles: StableParticles, flight: Flight, rng: np.random.Generat
         Particles with vertices inside the detector.
     flight : Flight
         Where they go.
+    tracker : Tracker
+        How well their tracks are found and measured.
     rng : numpy.random.Generator
         Source of random numbers.
     """
     ptype = particle_types(particles.pid, particles.charge)
     efficiency = np.where(particles.charge != 0, track_efficiency(ptype, particles.pt, flight.eta), 0.0)
-    seen = np.flatnonzero(rng.random(len(particles)) < efficiency)
+    seen = np.flatnonzero(rng.random(len(particles)) < tracker.efficiency * efficiency)
     found = taken(particles, seen)
-    resolution = momentum_resolution(ptype[seen], found.pt, flight.eta[seen])
+    resolution = np.minimum(tracker.momentum * momentum_resolution(ptype[seen], found.pt, flight.eta[seen]), 1.0)
     pt = log_normal(found.pt, resolution * found.pt, rng)
-    d0err, dzerr = impact_parameter_resolution(pt, found.eta)
+    d0err, dzerr = (tracker.impact * error for error in impact_parameter_resolution(pt, found.eta))
     tracks = Candidates(
         event=found.event,
         charge=found.charge,

@@ -1,12 +1,14 @@
-"""Truth matching: which jets contain a whole decay of a top quark, Higgs, W or Z boson.
+"""Truth matching: which jets contain a whole decay of a top quark, Higgs, W or Z boson, and where hard partons went.
 
 The codes and the conditions are those of JetClass (arXiv:2202.03772): every visible leg of the decay lies within the
-jet radius of the jet axis. Quarks are taken right after the decay, leptons after their radiation.
+jet radius of the jet axis. Quarks are taken right after the decay, leptons after their radiation. Codes from 61 on are
+those of jets that JetClass does not have.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +16,17 @@ import numpy.typing as npt
 from jetlab.data.simulate.pythia import Events
 from jetlab.jets import wrap_phi
 
-__all__ = ["QCD_CODE", "TRUTH_CODES", "Decays", "Matches", "hard_decays", "match_jets"]
+__all__ = [
+    "QCD_CODE",
+    "TRUTH_CODES",
+    "Decays",
+    "Matches",
+    "distance_to",
+    "hard_decays",
+    "hard_partons",
+    "match_jets",
+    "scattered_leptons",
+]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -38,13 +50,18 @@ TRUTH_CODES = {
     "Hww4q": 45,
     "Hww2q1l": 46,
     "QCD": QCD_CODE,
+    "gluon": 61,
+    "quark": 62,
+    "heavy quark": 63,
+    "DIS": 71,
 }
-"""Values of ``aux_truth_match`` by decay."""
+"""Values of ``aux_truth_match`` by decay or parton."""
 
 _C, _B, _TOP = 4, 5, 6
 _ELECTRON, _MUON = 11, 13
 _GLUON, _Z, _W, _HIGGS = 21, 23, 24, 25
 _OUTGOING_RESONANCE = -22  # Pythia status of a resonance made in the hard process
+_OUTGOING = 23  # and, up to its sign, of any other particle made there
 _INCOMING_PARTON = 3  # row of the first incoming parton
 _N_LEGS = 4
 
@@ -80,11 +97,18 @@ class Matches:
     code : ndarray of int
         Truth code; 0 for a jet that misses part of the decays of its event.
     resonance : ndarray of int
-        Row of the matched resonance, -1 for none.
+        Row of the matched resonance or parton, -1 for none.
+    columns : mapping of str to ndarray of float
+        What else is known about the event of each jet.
     """
 
     code: IntArray
     resonance: IntArray
+    columns: Mapping[str, FloatArray] = field(default_factory=dict)
+
+    def __getitem__(self, where: npt.NDArray[np.bool_]) -> Matches:
+        columns = {name: values[where] for name, values in self.columns.items()}
+        return Matches(self.code[where], self.resonance[where], columns)
 
 
 class _Record:
@@ -110,6 +134,16 @@ class _Record:
             rows = np.where(same[:, 0], children[:, 0], np.where(same[:, 1], children[:, 1], rows))
         return rows
 
+    def before_radiation(self, rows: IntArray) -> IntArray:
+        """Follow particles through recoil until they radiate or leave."""
+        while len(rows):
+            children = self.children(rows)
+            alone = (children[:, 0] == children[:, 1]) & (self.pid[children[:, 0]] == self.pid[rows])
+            if not alone.any():
+                break
+            rows = np.where(alone, children[:, 0], rows)
+        return rows
+
 
 def hard_decays(events: Events) -> Decays:
     """Find the decays of all resonances made in the hard process.
@@ -130,6 +164,23 @@ def hard_decays(events: Events) -> Decays:
         code[chosen], found = rule(record, resonance[chosen])
         legs[chosen, : found.shape[1]] = found
     return Decays(event=events.event[made], resonance=resonance, code=code, legs=legs)
+
+
+def hard_partons(events: Events) -> IntArray:
+    """Rows of the outgoing quarks and gluons of the hard process, just before they radiate; in the order of events."""
+    record = _Record(events)
+    return record.before_radiation(_made(events, (record.kind <= _B) | (record.kind == _GLUON)))
+
+
+def scattered_leptons(events: Events) -> IntArray:
+    """Rows of the scattered electrons of neutral currents, shape ``(n_events,)``, after their radiation."""
+    record = _Record(events)
+    return record.last_copy(_made(events, record.kind == _ELECTRON))
+
+
+def _made(events: Events, kind: npt.NDArray[np.bool_]) -> IntArray:
+    """Rows of particles of a kind that the hard process made and that are no resonances."""
+    return np.flatnonzero(kind & (np.abs(events.status) == _OUTGOING) & (events.mother1 == _INCOMING_PARTON))
 
 
 def _top_decays(record: _Record, top: IntArray) -> tuple[IntArray, IntArray]:
@@ -241,7 +292,12 @@ def _all_within(
     events: Events, legs: IntArray, eta: FloatArray, phi: FloatArray, radius: float
 ) -> npt.NDArray[np.bool_]:
     """Whether all legs (n_jets, 4) lie within the radius of their jet axis."""
-    px, py, pz = events.px[legs], events.py[legs], events.pz[legs]
-    deta = np.arcsinh(pz / np.maximum(np.hypot(px, py), 1e-12)) - eta[:, None]
-    dphi = wrap_phi(np.arctan2(py, px) - phi[:, None])
-    return ((np.hypot(deta, dphi) < radius) | (legs < 0)).all(axis=1)
+    inside: npt.NDArray[np.bool_] = distance_to(events, legs, eta[:, None], phi[:, None]) < radius
+    return np.all(inside | (legs < 0), axis=1)
+
+
+def distance_to(events: Events, rows: IntArray, eta: FloatArray, phi: FloatArray) -> FloatArray:
+    """Distance of particles from directions in the plane of pseudorapidity and azimuth; the shapes are broadcast."""
+    px, py, pz = events.px[rows], events.py[rows], events.pz[rows]
+    deta = np.arcsinh(pz / np.maximum(np.hypot(px, py), 1e-12)) - eta
+    return np.hypot(deta, wrap_phi(np.arctan2(py, px) - phi))

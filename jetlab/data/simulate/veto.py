@@ -11,14 +11,9 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from jetlab.data.simulate.recipes import JetSelection
+from jetlab.data.simulate.selection import JetSelection, VetoMargins
 
-__all__ = ["MARGINS", "Seed", "early_veto", "may_give_jet"]
-
-MARGINS = {"scale": 4.0, "pt_share": 0.91, "abs_eta": 0.2, "spread": 0.2}
-"""When and how carefully: at this transverse momentum of the evolution [GeV], events end whose visible momentum within
-the jet radius stays below this share of the smallest jet pT, or is this far outside of the acceptance in
-pseudorapidity, or whose decay products are spread by this much more than the jet radius."""
+__all__ = ["Seed", "early_veto", "may_give_jet"]
 
 _RESONANCES = (6, 23, 24, 25)
 _NEUTRINOS = (12, 14, 16)
@@ -44,7 +39,7 @@ class _Decay(NamedTuple):
     spread: float
 
 
-def may_give_jet(seeds: Sequence[Seed], others: Sequence[Seed], selection: JetSelection) -> bool:
+def may_give_jet(seeds: Sequence[Seed], others: Sequence[Seed], selection: JetSelection, margins: VetoMargins) -> bool:
     """Whether a jet that is selected may form around one of the seeds.
 
     Parameters
@@ -55,24 +50,29 @@ def may_give_jet(seeds: Sequence[Seed], others: Sequence[Seed], selection: JetSe
         All other partons.
     selection : JetSelection
         Which jets are selected.
+    margins : VetoMargins
+        How careful to be.
     """
     return any(
-        abs(seed.eta) < selection.abs_eta_max + MARGINS["abs_eta"]
-        and seed.pt + sum(o.pt for o in others if o is not seed and _distance(o, seed) < selection.radius)
-        > MARGINS["pt_share"] * selection.pt_min
+        selection.eta_min - margins.abs_eta < seed.eta < selection.eta_max + margins.abs_eta
+        and seed.pt
+        + sum(o.pt for o in others if o is not seed and _distance(o, seed) < margins.reach * selection.radius)
+        > margins.pt_share * selection.pt_min
         for seed in seeds
     )
 
 
-def early_veto(selection: JetSelection) -> Any:
+def early_veto(selection: JetSelection, margins: VetoMargins) -> Any:
     """A ``UserHooks`` for Pythia that ends events without hope; keep a reference to it as long as the generator lives.
 
     Parameters
     ----------
     selection : JetSelection
         Which jets are selected.
+    margins : VetoMargins
+        How careful to be.
     """
-    return _hook_class()(selection)
+    return _hook_class()(selection, margins)
 
 
 @cache
@@ -81,9 +81,9 @@ def _hook_class() -> Any:
     import pythia8mc
 
     class EarlyVeto(pythia8mc.UserHooks):
-        def __init__(self, selection: JetSelection) -> None:
+        def __init__(self, selection: JetSelection, margins: VetoMargins) -> None:
             super().__init__()
-            self._selection = selection
+            self._selection, self._margins = selection, margins
             self._decays: list[_Decay] = []
 
         def canVetoProcessLevel(self) -> bool:  # noqa: N802
@@ -91,19 +91,19 @@ def _hook_class() -> Any:
 
         def doVetoProcessLevel(self, process: Any) -> bool:  # noqa: N802
             self._decays = list(_visible_decays(process))
-            widest = self._selection.radius + MARGINS["spread"]
+            widest = self._selection.radius + self._margins.spread
             return bool(self._decays) and all(decay.spread > widest for decay in self._decays)
 
         def canVetoPT(self) -> bool:  # noqa: N802
             return True
 
         def scaleVetoPT(self) -> float:  # noqa: N802
-            return MARGINS["scale"]
+            return self._margins.scale
 
         def doVetoPT(self, position: int, event: Any) -> bool:  # noqa: N802
             if position == _IN_RESONANCE_DECAY:
                 return False
-            return not may_give_jet(*_seeds(event, self._decays), self._selection)
+            return not may_give_jet(*_seeds(event, self._decays), self._selection, self._margins)
 
     return EarlyVeto
 
