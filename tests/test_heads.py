@@ -32,7 +32,7 @@ def test_padding_and_other_jets_change_nothing(name: str) -> None:
     noise = torch.where(whole.mask[..., None], whole.particles, torch.zeros(()))
     wider = Encoding(F.pad(noise, (0, 0, 0, 7)), whole.jet, F.pad(whole.mask, (0, 7)))
     torch.testing.assert_close(head(wider), logits)
-    torch.testing.assert_close(head(Encoding(*(part[3:] for part in whole))), logits[3:])
+    torch.testing.assert_close(head(Encoding(*(part[3:] for part in whole[:3]))), logits[3:])
 
 
 @pytest.mark.parametrize("name", HEADS)
