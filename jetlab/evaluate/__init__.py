@@ -3,11 +3,14 @@
 from jetlab.evaluate.codebook import codebook_counts, codebook_usage
 from jetlab.evaluate.comparison import Comparison, compare, compare_by_class
 from jetlab.evaluate.distances import Distance, floor, ks, measure, wasserstein
+from jetlab.evaluate.emd import coverage_and_matching, emd, emds
 from jetlab.evaluate.frechet import fpd, kpd, physics_distances
 from jetlab.evaluate.histograms import Ratio, Shape, bin_edges, histogram, ratio, shape
 from jetlab.evaluate.images import average_image
+from jetlab.evaluate.jetnet import JetNetPlan, jetnet_table
 from jetlab.evaluate.nearest import nearest_jet
 from jetlab.evaluate.observed import Observed, observe
+from jetlab.evaluate.relative import relative_particles
 from jetlab.evaluate.resolution import QUANTITIES
 from jetlab.evaluate.samples import Sample
 from jetlab.evaluate.tables import distance_table, with_uncertainty
@@ -19,6 +22,7 @@ __all__ = [
     "Comparison",
     "Confusion",
     "Distance",
+    "JetNetPlan",
     "Observed",
     "Ratio",
     "Rebuilt",
@@ -33,10 +37,14 @@ __all__ = [
     "compare",
     "compare_by_class",
     "confusion_matrix",
+    "coverage_and_matching",
     "distance_table",
+    "emd",
+    "emds",
     "floor",
     "fpd",
     "histogram",
+    "jetnet_table",
     "kpd",
     "ks",
     "measure",
@@ -46,6 +54,7 @@ __all__ = [
     "ratio",
     "rebuild",
     "rejection",
+    "relative_particles",
     "resolution",
     "separation",
     "shape",

@@ -24,7 +24,7 @@ from jetlab.observables.energyflow import energy_flow_polynomials
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Batches", "Estimate", "fpd", "frechet_distance", "kpd", "physics_distances"]
+__all__ = ["Batches", "Estimate", "fpd", "frechet_distance", "frechet_distance_to", "kpd", "physics_distances"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -87,10 +87,20 @@ def frechet_distance(a: FloatArray, b: FloatArray) -> float:
     ----------
     a, b : ndarray, shapes (n, D) and (m, D)
     """
-    means = a.mean(axis=0) - b.mean(axis=0)
-    first, second = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
-    shared = np.linalg.svd(_root(first) @ _root(second), compute_uv=False).sum()
-    return float(means @ means + np.trace(first) + np.trace(second) - 2 * shared)
+    return frechet_distance_to(b.mean(axis=0), np.cov(b, rowvar=False), a)
+
+
+def frechet_distance_to(mean: FloatArray, covariance: FloatArray, a: FloatArray) -> float:
+    """Squared Frechet distance of a sample to the normal distribution with this mean and covariance.
+
+    Parameters
+    ----------
+    mean, covariance : ndarray, shapes (D,) and (D, D)
+    a : ndarray, shape (n, D)
+    """
+    means, own = a.mean(axis=0) - mean, np.cov(a, rowvar=False)
+    shared = np.linalg.svd(_root(own) @ _root(covariance), compute_uv=False).sum()
+    return float(means @ means + np.trace(own) + np.trace(covariance) - 2 * shared)
 
 
 def fpd(true: FloatArray, generated: FloatArray, *, seed: int = 42, batches: Batches | None = None) -> Estimate:
