@@ -85,8 +85,8 @@ QUARK_GLUON = (
 """A Z to neutrinos and one parton; quarks are u, d and s."""
 
 TOP_TAGGING = (
-    Recipe("QCD", ("HardQCD:all = on",), _codes("QCD"), 0.25),
-    Recipe("top", (*_TOP_PAIR, *_W_TO_QUARKS), _codes("Tbcq", "Tbqq"), 0.15),
+    Recipe("QCD", ("HardQCD:all = on",), _codes("QCD"), 0.20),
+    Recipe("top", (*_TOP_PAIR, *_W_TO_QUARKS), _codes("Tbcq", "Tbqq"), 0.13),
 )
 """Dijets, and pairs of top quarks to quarks."""
 
