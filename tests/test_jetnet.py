@@ -75,7 +75,9 @@ def test_it_is_a_distance() -> None:
     np.testing.assert_allclose(emds(100 * x * [0.01, 0.01, 1], 100 * y * [0.01, 0.01, 1]), 100 * emds(x, y), rtol=1e-9)
 
 
-def test_coverage_and_matching_are_those_of_all_distances() -> None:
+@pytest.mark.parametrize("few", [0, 2000])
+def test_coverage_and_matching_are_those_of_all_distances(monkeypatch: pytest.MonkeyPatch, few: int) -> None:
+    monkeypatch.setattr("jetlab.evaluate.emd._FEW", few)
     x, y = random_jets(30, seed=1).reshape(2, 15, 6, 3), random_jets(24, seed=2).reshape(2, 12, 6, 3)
     covered, matching = coverage_and_matching(x, y)
     for k in range(2):

@@ -3,7 +3,7 @@
 from jetlab.evaluate.codebook import codebook_counts, codebook_usage
 from jetlab.evaluate.comparison import Comparison, compare, compare_by_class
 from jetlab.evaluate.distances import Distance, floor, ks, measure, wasserstein
-from jetlab.evaluate.emd import coverage_and_matching, emd, emds
+from jetlab.evaluate.emd import coverage_and_matching, emds
 from jetlab.evaluate.frechet import fpd, kpd, physics_distances
 from jetlab.evaluate.histograms import Ratio, Shape, bin_edges, histogram, ratio, shape
 from jetlab.evaluate.images import average_image
@@ -39,7 +39,6 @@ __all__ = [
     "confusion_matrix",
     "coverage_and_matching",
     "distance_table",
-    "emd",
     "emds",
     "floor",
     "fpd",

@@ -31,6 +31,9 @@ _TINY = 1e-12
 _AT_ONCE = 4_000_000
 """Entries of the matrices of distances that are held together."""
 
+_FEW = 2000
+"""Distances that are computed together without asking which are needed: side by side they cost little more."""
+
 _CROWD = 0.7
 """Share of unsolved problems below which the solved ones are put aside."""
 
@@ -146,7 +149,8 @@ def _nearest_distances(
         chosen = np.zeros(size, bool)
         for axis in (1, 2):
             np.put_along_axis(chosen, waiting.argmin(axis, keepdims=True), True, axis)
-        chosen &= np.isfinite(waiting)
+        left = np.isfinite(waiting)
+        chosen = left if left.sum() <= _FEW else chosen & left
         distance[chosen], waiting[chosen] = measured(_transport, chosen), np.inf
         best = np.maximum(distance.min(axis=1, keepdims=True), distance.min(axis=2, keepdims=True))
         waiting[waiting >= best] = np.inf
