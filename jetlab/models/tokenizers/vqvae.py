@@ -128,7 +128,7 @@ class VQVAEConfig:
             "published-mlp": replace(published, network="mlp", depth=3),
             "published-fsq": _fsq(published),
             "tiny": tiny,
-            "tiny-mlp": replace(tiny, network="mlp", weighting="equal"),
+            "tiny-mlp": replace(tiny, network="mlp"),
             "tiny-fsq": _fsq(tiny),
             "large-codebook": replace(published, codebook_size=65_536, latent_width=12),
         }
