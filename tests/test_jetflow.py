@@ -82,9 +82,7 @@ def test_options_of_other_models_are_refused(model: JetFlow) -> None:
         jetlab.generate("omnijet-tiny", 2, steps=3, progress=False)
     with pytest.raises(JetLabError, match="steps is 0, expected at least 1"):
         jetlab.generate(model, 2, steps=0, progress=False)
-    with pytest.raises(
-        JetLabError, match="model of flow has no method 'ddim'; expected one of midpoint, heun, euler"
-    ):
+    with pytest.raises(JetLabError, match="model of flow has no method 'ddim'; expected one of midpoint, heun, euler"):
         jetlab.generate(model, 2, method="ddim", progress=False)
 
 

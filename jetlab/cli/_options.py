@@ -56,18 +56,21 @@ Layout = Annotated[
 
 
 def class_names(text: str) -> tuple[str, ...]:
-    """Class names in a comma-separated list, or all ten for ``all``.
+    """Class names in a comma-separated list, or all ten of JetClass for ``all``.
 
     Raises
     ------
     typer.BadParameter
-        If a name is unknown; the message lists the names.
+        If a name is neither one of JetClass nor one of those that other settings simulate; the message lists the names.
     """
+    from jetlab.data.simulate import SETTINGS
     from jetlab.vocabulary import CLASSES, class_named
 
     if text.strip().lower() == "all":
         return CLASSES
+    others = {name for settings in SETTINGS.values() for name in settings.classes}
+    names = [name.strip() for name in text.split(",") if name.strip()]
     try:
-        return tuple(class_named(name.strip()).name for name in text.split(",") if name.strip())
+        return tuple(name if name in others else class_named(name).name for name in names)
     except KeyError as error:
         raise typer.BadParameter(error.args[0], param_hint="--classes") from None
