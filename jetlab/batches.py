@@ -47,6 +47,8 @@ class ParticleBatch(Batch):
         Name of the recipe that made `x`.
     cond : Tensor, shape (B, C), optional
         Numbers about each jet as a whole that a model is told, float32.
+    p4 : Tensor, shape (B, N, 4), optional
+        Four-momenta (E, px, py, pz) [GeV] of the particles, float32, zero where padded; for models that need them.
     """
 
     x: Tensor
@@ -54,6 +56,7 @@ class ParticleBatch(Batch):
     label: Tensor | None = None
     recipe: str = ""
     cond: Tensor | None = None
+    p4: Tensor | None = None
 
     def packed(self) -> tuple[Tensor, Tensor]:
         """Values of the real particles and the offsets of the jets, shapes ``(m, F)`` and ``(B + 1,)``."""
@@ -72,14 +75,19 @@ class ParticleSet:
         Inputs to compute, once.
     conditions : JetRecipe, optional
         Numbers about each jet to give along.
+    p4 : bool
+        Give the four-momenta of the constituents along.
     """
 
     cond: Tensor | None
+    p4: npt.NDArray[np.float32] | None
 
-    def __init__(self, jets: Jets, recipe: Recipe, *, conditions: JetRecipe | None = None) -> None:
+    def __init__(self, jets: Jets, recipe: Recipe, *, conditions: JetRecipe | None = None, p4: bool = False) -> None:
         self._hold(recipe, recipe.transform(jets), jets.label)
         if conditions is not None:
             self.cond = torch.from_numpy(conditions.transform(jets))
+        if p4:
+            self.p4 = jets.flat_p4[recipe.kept(jets)].astype(np.float32)
 
     @classmethod
     def of(cls, recipe: Recipe, features: FlatFeatures, label: npt.NDArray[np.int64] | None) -> ParticleSet:
@@ -91,7 +99,7 @@ class ParticleSet:
     def _hold(self, recipe: Recipe, features: FlatFeatures, label: npt.NDArray[np.int64] | None) -> None:
         self.recipe, self.features = recipe, features
         self.label = None if label is None else torch.from_numpy(label)
-        self.cond = None
+        self.cond = self.p4 = None
 
     def __len__(self) -> int:
         return len(self.features.offsets) - 1
@@ -107,7 +115,8 @@ class ParticleSet:
         rows = torch.from_numpy(index)
         label = None if self.label is None else self.label[rows]
         cond = None if self.cond is None else self.cond[rows]
-        return ParticleBatch(torch.from_numpy(x), torch.from_numpy(mask), label, self.recipe.name, cond)
+        p4 = None if self.p4 is None else torch.from_numpy(pad_rows(self.p4, self.features.offsets, index)[0])
+        return ParticleBatch(torch.from_numpy(x), torch.from_numpy(mask), label, self.recipe.name, cond, p4)
 
 
 def stream_batches(stream: JetStream, recipe: Recipe) -> Iterator[ParticleBatch]:

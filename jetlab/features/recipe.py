@@ -181,6 +181,13 @@ class Recipe:
             )
         return self._inputs(constituents)
 
+    def kept(self, jets: Jets) -> npt.NDArray[np.int64]:
+        """Rows of the constituents that `transform` keeps among all, in the order of its inputs, shape ``(m,)``."""
+        known = Constituents.of(jets)
+        rows = {"row": np.arange(known.offsets[-1])}
+        near = self._near(Constituents(known.offsets, {**known.columns, **rows}, known.jets))
+        return near["row"][_rank(near) < self.max_particles]
+
     def from_columns(
         self,
         offsets: npt.NDArray[np.int64],

@@ -19,6 +19,7 @@ def attend(
     mask: Tensor | None = None,
     causal: bool = False,
     bias: Tensor | None = None,
+    dropout: float = 0.0,
 ) -> Tensor:
     """Attention over padded batches.
 
@@ -35,13 +36,15 @@ def attend(
         Query t sees keys 0 to t; needs T == S.
     bias : Tensor, broadcastable to (B, H, T, S), optional
         Added to the scores, in place of `mask` and `causal`; minus infinity hides a key. Every query needs one it sees.
+    dropout : float
+        Share of the attention weights that is dropped; only together with `bias`.
 
     Returns
     -------
     Tensor, shape (B, H, T, d)
     """
     if bias is not None:
-        return _attend_biased(q, k, v, bias)
+        return _attend_biased(q, k, v, bias, dropout)
     if _written_out_is_faster(q):
         return attend_reference(q, k, v, mask=mask, causal=causal)
     if mask is None:
@@ -84,11 +87,12 @@ def attend_few(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return ((weights @ v) / weights.sum(-1, keepdim=True)).view(shape)
 
 
-def _attend_biased(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+def _attend_biased(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, dropout: float) -> Tensor:
     if q.device.type != "cpu":
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype), dropout_p=dropout)
     scores = (q * (1 / math.sqrt(q.shape[-1]))) @ k.transpose(-2, -1)
-    return (scores + bias).softmax(-1) @ v
+    weights = (scores + bias).softmax(-1)
+    return (F.dropout(weights, dropout) if dropout else weights) @ v
 
 
 def _written_out_is_faster(q: Tensor) -> bool:

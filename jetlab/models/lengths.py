@@ -46,7 +46,8 @@ class LengthParts:
             b = self.batch
             x, mask = compact(b.x[rows], b.mask[rows])
             label, cond = (None if values is None else values[rows] for values in (b.label, b.cond))
-            yield Part(replace(b, x=x, mask=mask, label=label, cond=cond), rows)
+            p4 = None if b.p4 is None else compact(b.p4[rows], b.mask[rows])[0]
+            yield Part(replace(b, x=x, mask=mask, label=label, cond=cond, p4=p4), rows)
 
     def jets(self, values: Sequence[Tensor]) -> Tensor:
         """Join what the parts have for each jet, ``(b, ...)``, in the order of the batch."""

@@ -14,6 +14,7 @@ from jetlab.features import Recipe
 from jetlab.models.deepsets import DeepSets, DeepSetsConfig
 from jetlab.models.encoding import EncodedBatch
 from jetlab.models.heads import HEADS
+from jetlab.models.part import ParT, PartConfig
 from jetlab.models.particle_transformer import ParticleTransformer, ParticleTransformerConfig
 from jetlab.models.particlenet import ParticleNet, ParticleNetConfig
 from jetlab.models.pet import PET, PETConfig
@@ -50,6 +51,7 @@ class BackboneConfig(Protocol):
 
 BACKBONES: dict[str, tuple[Any, Any]] = {
     "particlenet": (ParticleNetConfig, ParticleNet),
+    "part": (PartConfig, ParT),
     "deepsets": (DeepSetsConfig, DeepSets),
     "transformer": (ParticleTransformerConfig, ParticleTransformer),
     "pet": (PETConfig, PET),
@@ -165,7 +167,7 @@ class Tagger(nn.Module):
         """Jets as the backbone reads them, from which batches of any rows are cut."""
         if isinstance(self.backbone, SequenceBackbone | JetReader):
             return self.backbone.prepare(jets)
-        return ParticleSet(jets, self.recipe)
+        return ParticleSet(jets, self.recipe, p4=getattr(self.config.backbone, "needs_p4", False))
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits, shape ``(B, classes)``, of jets, token sequences or encodings that the backbone made before."""
