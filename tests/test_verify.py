@@ -34,6 +34,7 @@ READABLE = [
     *(f"omnijet/{name}" for name in OMNIJET),
     *(f"particlenet/{name}" for name in ("full", "kinpid", "kin")),
     *(f"part_v1/{name}" for name in ("tiny_full", "tiny_kin_fc")),
+    *(f"mpgan/{name}" for name in ("mp_t", "mp_g", "mp_q")),
 ]
 
 

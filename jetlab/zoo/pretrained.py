@@ -87,7 +87,8 @@ def from_pretrained(
         A name from `list_models`, a folder that `save_pretrained` wrote, or a file as published by others, which is
         recognised by its content: ``ParticleNet_full.pt``, ``_kinpid.pt`` and ``_kin.pt`` of JetClass; ``.ckpt`` files
         of OmniJet-alpha: tokenizers (with their ``config.yaml`` beside them), generators and classifiers;
-        ``.weights.h5`` of OmniLearn; ``best_model_*.pt`` of OmniLearned; ``pnet_state_dict.pt`` of JetNet, for FPND.
+        ``.weights.h5`` of OmniLearn; ``best_model_*.pt`` of OmniLearned; ``pnet_state_dict.pt`` of JetNet, for FPND;
+        ``G_best_epoch.pt`` of MPGAN (with its ``args.txt`` beside it).
     device : str or torch.device
         Where to put the model.
     settings : mapping, optional

@@ -38,6 +38,12 @@ def _fpnd_net() -> Any:
     return FPNDNet
 
 
+def _mpgan() -> Any:
+    from jetlab.models.mpgan import MPGAN
+
+    return MPGAN
+
+
 def _jet_flow() -> Any:
     from jetlab.models.jetflow import JetFlow
 
@@ -81,6 +87,7 @@ ARCHITECTURES: dict[str, Callable[[], Any]] = {
     "omnilearned": _omnilearned,
     "mlpgen": _mlpgen,
     "fpnd-net": _fpnd_net,
+    "mpgan": _mpgan,
     "jet-flow": _jet_flow,
     "tagger": _tagger,
     "vqvae": _vqvae,

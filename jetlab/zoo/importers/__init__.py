@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from jetlab.errors import CheckpointError
-from jetlab.zoo.importers import fpnd, omnijet, omnilearn, omnilearned, part, particlenet
+from jetlab.zoo.importers import fpnd, mpgan, omnijet, omnilearn, omnilearned, part, particlenet
 from jetlab.zoo.importers.checkpoint import fill, read_checkpoint
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["fill", "import_checkpoint", "read_checkpoint"]
 
-LAYOUTS = (particlenet, part, omnijet, omnilearn, omnilearned, fpnd)
+LAYOUTS = (particlenet, part, omnijet, omnilearn, omnilearned, fpnd, mpgan)
 
 
 def import_checkpoint(path: str | Path, *, settings: Mapping[str, Any] | None = None) -> nn.Module:
@@ -28,7 +28,8 @@ def import_checkpoint(path: str | Path, *, settings: Mapping[str, Any] | None = 
     path : str or Path
         The file as published.
     settings : mapping, optional
-        What the file does not say: ``heads``, ``neighbours``, ``coordinates``, ``task``, ``classes`` of OmniLearned.
+        What the file does not say: ``heads``, ``neighbours``, ``coordinates``, ``task``, ``classes`` of OmniLearned;
+        ``jet`` of MPGAN.
 
     Raises
     ------
@@ -50,6 +51,6 @@ def import_checkpoint(path: str | Path, *, settings: Mapping[str, Any] | None = 
     names = ", ".join(list(checkpoint.state)[:5]) or "none"
     msg = (
         f"the weights in {path} are of no layout that jetlab knows; tensors: {names}. Known: ParticleNet and "
-        "Particle Transformer of JetClass, OmniJet-alpha, OmniLearn, OmniLearned, ParticleNet of JetNet"
+        "Particle Transformer of JetClass, OmniJet-alpha, OmniLearn, OmniLearned, ParticleNet of JetNet, MPGAN"
     )
     raise CheckpointError(msg)

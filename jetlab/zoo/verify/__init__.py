@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jetlab.errors import CheckpointError
-from jetlab.zoo.verify import fpnd, omnijet, omnilearn, omnilearned, part, particlenet
+from jetlab.zoo.verify import fpnd, mpgan, omnijet, omnilearn, omnilearned, part, particlenet
 from jetlab.zoo.verify.golden import Golden, compared
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["VERIFIERS", "verify"]
 
-VERIFIERS = (particlenet, part, omnijet, omnilearn, omnilearned, fpnd)
+VERIFIERS = (particlenet, part, omnijet, omnilearn, omnilearned, fpnd, mpgan)
 
 
 def verify(folder: str | Path) -> pd.DataFrame:

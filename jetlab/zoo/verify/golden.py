@@ -18,6 +18,9 @@ __all__ = ["ARRAYS", "META", "Computed", "Golden", "Skipped", "Tolerance", "comp
 
 ARRAYS, META = "io.npz", "meta.json"
 
+BESIDE = (".npz", ".json", ".yaml", ".txt")
+"""Endings of files in a golden folder that hold no weights: arrays, descriptions, arguments of a training."""
+
 
 @dataclass(frozen=True)
 class Tolerance:
@@ -124,7 +127,7 @@ class Golden:
         names = [layout.get("file") for layout in layouts if isinstance(layout, dict)]
         names += [named] if isinstance(named, str) else [*files] if isinstance(files, dict) and not names else []
         found = [name for name in names if isinstance(name, str) and Path(name).name == name]
-        found = [name for name in found if name not in (ARRAYS, META) and (self.folder / name).is_file()]
+        found = [name for name in found if Path(name).suffix not in BESIDE and (self.folder / name).is_file()]
         if not found or (len(found) > 1 and not layouts):
             msg = (
                 f"{self.folder / META} names {len(found)} checkpoints that are there, expected 1: "
