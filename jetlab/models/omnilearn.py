@@ -13,6 +13,7 @@ from jetlab.batches import ParticleBatch
 from jetlab.errors import InvalidJetsError, JetLabError
 from jetlab.features import PET_JET_RECIPE, JetRecipe, Recipe
 from jetlab.models.blocks import mlp
+from jetlab.models.denoiser import DenoisingModel
 from jetlab.models.encoding import Denoised, Encoding
 from jetlab.models.pet import PET, PETConfig, in_slots
 from jetlab.models.pet_layers import JetAttention, JetNorm, PETBlock, TimeEmbedding, layer_scale, scaled
@@ -114,7 +115,7 @@ class OmniLearnConfig:
         )
 
 
-class OmniLearn(nn.Module):
+class OmniLearn(DenoisingModel):
     """Classifies jets, and tells how noisy jets move towards clean ones.
 
     Parameters
@@ -133,44 +134,14 @@ class OmniLearn(nn.Module):
             self.averaged = OmniLearn(replace(c, classifier=False, averaged=False)).requires_grad_(False)
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes, in the order of the logits."""
-        return self.config.classes
-
-    @property
-    def recipe(self) -> Recipe:
-        """How jets become the inputs."""
-        return self.config.recipe
-
-    @property
     def conditions(self) -> JetRecipe | None:
         """How jets become the numbers that the heads are told."""
         return self.config.conditions
 
     @property
-    def prior(self) -> Prior:
-        """Noise that generation starts from."""
-        return self.config.prior
-
-    @property
-    def features_generated(self) -> int:
-        """How many of the inputs, the first ones, are diffused."""
-        return self.config.prior.features
-
-    @property
     def new_layers(self) -> tuple[str, ...]:
         """Parts that learn faster than the rest when the model is fine-tuned as published: names for `lr_factors`."""
         return tuple(name for name in ("classifier", "generator") if getattr(self, name) is not None)
-
-    @property
-    def generating(self) -> OmniLearn:
-        """The model to generate with: the running averages, where they are kept, else this one."""
-        return self if self.averaged is None else self.averaged
-
-    def without_averages(self) -> OmniLearn:
-        """Forget the running averages, in place: they would stay as they are while the model is trained on."""
-        self.config, self.averaged = replace(self.config, averaged=False), None
-        return self
 
     def encode(self, batch: ParticleBatch, time: Tensor | None = None) -> Encoding:
         """What the body makes of jets, noisy ones at a time ``(B,)``."""
@@ -259,10 +230,6 @@ class OmniLearn(nn.Module):
     def from_config(config: Mapping[str, Any]) -> OmniLearn:
         """Untrained model of the architecture in `config_dict`."""
         return OmniLearn(OmniLearnConfig.from_dict(config))
-
-    def config_dict(self) -> dict[str, Any]:
-        """JSON-safe configuration."""
-        return self.config.to_dict()
 
 
 class _ClassifierHead(nn.Module):

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from jetlab.batches import ParticleBatch
 from jetlab.errors import InvalidJetsError, JetLabError
 from jetlab.features import Recipe
+from jetlab.models.denoiser import DenoisingModel
 from jetlab.models.dyt import Block, FeedForward, TokenBlock
 from jetlab.models.encoding import Denoised, Encoding
 from jetlab.models.lengths import LengthParts
@@ -134,7 +135,7 @@ class OmniLearnedConfig:
         )
 
 
-class OmniLearned(nn.Module):
+class OmniLearned(DenoisingModel):
     """Classifies jets or particles, estimates numbers, tells how noisy jets move towards clean ones.
 
     Parameters
@@ -156,42 +157,12 @@ class OmniLearned(nn.Module):
             self.averaged = OmniLearned(replace(c, task="generator", averaged=False)).requires_grad_(False)
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes, in the order of the logits."""
-        return self.config.classes
-
-    @property
-    def recipe(self) -> Recipe:
-        """How jets become the inputs."""
-        return self.config.recipe
-
-    @property
-    def prior(self) -> Prior:
-        """Noise that generation starts from."""
-        return self.config.prior
-
-    @property
-    def features_generated(self) -> int:
-        """How many of the inputs, the first ones, are diffused."""
-        return self.config.prior.features
-
-    @property
     def new_layers(self) -> tuple[str, ...]:
         """Parts that learn faster than the rest when the model is fine-tuned as published."""
         names = ("norm_in", "embed", "local", "pairs", "extra", "condition")
         parts = [f"body.{name}" for name in names if hasattr(self.body, name)]
         parts += [] if self.classifier is None else ["classifier.out"]
         return tuple(parts + ([] if self.generator is None else ["generator"]))
-
-    @property
-    def generating(self) -> OmniLearned:
-        """The model to generate with: the running averages, where they are kept, else this one."""
-        return self if self.averaged is None else self.averaged
-
-    def without_averages(self) -> OmniLearned:
-        """Forget the running averages, in place: they would stay as they are while the model is trained on."""
-        self.config, self.averaged = replace(self.config, averaged=False), None
-        return self
 
     def encode(self, batch: ParticleBatch, time: Tensor | None = None, cond: Tensor | None = None) -> Encoding:
         """What the body makes of jets, noisy ones at a time ``(B,)``."""
@@ -295,10 +266,6 @@ class OmniLearned(nn.Module):
     def from_config(config: Mapping[str, Any]) -> OmniLearned:
         """Untrained model of the architecture in `config_dict`."""
         return OmniLearned(OmniLearnedConfig.from_dict(config))
-
-    def config_dict(self) -> dict[str, Any]:
-        """JSON-safe configuration."""
-        return self.config.to_dict()
 
 
 class ClassTokens(nn.Module):
