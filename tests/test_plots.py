@@ -294,3 +294,9 @@ def test_training_curves_of_nothing(columns: dict) -> None:
 def test_training_curves_of_one_row_or_nan() -> None:
     assert pixels(plots.training_curves(pd.DataFrame({"step": [1], "loss": [2.0]}))).size
     assert pixels(plots.training_curves(pd.DataFrame({"step": [1, 2], "loss": [np.nan, np.nan]}))).size
+
+
+def test_the_second_jet_of_a_display_has_the_name_that_is_given() -> None:
+    jets = toy_jets(4, 0)
+    titles = [axes.get_title(loc="left") for axes in plots.jet_display(jets, 1, generated=jets, name="rebuilt").axes]
+    assert [title.split()[0] for title in titles] == ["true", "rebuilt"]

@@ -34,6 +34,7 @@ def jet_display(
     *,
     generated: Jets | None = None,
     generated_index: int | None = None,
+    name: str = "generated",
     radius: float = 0.8,
     theme: str = "light",
 ) -> Figure:
@@ -49,6 +50,8 @@ def jet_display(
         Generated jets, of which one is drawn beside it on the same scale.
     generated_index : int, optional
         Which of them; by default the nearest in mass, pT and multiplicity.
+    name : str
+        What they are called, such as "rebuilt".
     radius : float
         Radius of the circle drawn around the axis.
     theme : {"light", "dark"}
@@ -69,7 +72,8 @@ def jet_display(
         figure.subplots_adjust(left=0.95 / width, right=1 - 0.2 / width, bottom=0.236, top=0.885, wspace=0.06)
         scale = _AREA / (max(float(jet.pt[0]) for _, jet in shown) or 1.0)
         for axes, (role, jet) in zip(panels, shown, strict=True):
-            _draw_jet(axes, jet, role, scale=scale, radius=radius, theme=theme)
+            title = _caption(jet, name if role == "generated" else role)
+            _draw_jet(axes, jet, role, title=title, scale=scale, radius=radius, theme=theme)
         panels[0].set_ylabel("Δφ [rad]")
         _draw_key(figure, shown, scale=scale, theme=theme)
     return figure
@@ -130,7 +134,7 @@ def _one(jets: Jets, index: int, role: str) -> Jets:
     return jets[int(index)]
 
 
-def _draw_jet(axes: Axes, jet: Jets, role: str, *, scale: float, radius: float, theme: str) -> None:
+def _draw_jet(axes: Axes, jet: Jets, role: str, *, title: str, scale: float, radius: float, theme: str) -> None:
     from matplotlib.patches import Circle
 
     look = THEMES[theme]
@@ -144,7 +148,7 @@ def _draw_jet(axes: Axes, jet: Jets, role: str, *, scale: float, radius: float, 
             marker=particle_marker(code).matplotlib, facecolor=(colour, 0.35), edgecolor=colour, linewidth=1.0,
         )  # fmt: skip
     axes.set(xlim=(-1.15 * radius, 1.15 * radius), ylim=(-1.15 * radius, 1.15 * radius), aspect="equal", xlabel="Δη")
-    axes.set_title(_caption(jet, role), fontsize=14, loc="left")
+    axes.set_title(title, fontsize=14, loc="left")
 
 
 def _caption(jet: Jets, role: str) -> str:
