@@ -59,7 +59,7 @@ def show(name: Annotated[str, typer.Argument(help="Name or folder.")]) -> None:
 
 @app.command("measure")
 def measure(
-    name: Annotated[str, typer.Argument(help="Name or folder of a model that generates jets.")],
+    name: Annotated[str, typer.Argument(help="Name or folder of a model that generates jets or classifies them.")],
     *,
     true: Annotated[
         str, typer.Option(help="True jets that it has not seen: a file, a folder, or 'sample'.")
@@ -69,23 +69,38 @@ def measure(
         int | None, typer.Option("--n", "-n", min=1, help="Jets to generate.", show_default="as many as true ones")
     ] = None,
     temperature: Annotated[float, typer.Option(min=0.0)] = 1.0,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps from noise, for models that start there.", show_default="16")
+    ] = None,
     seed: Seed = 0,
     write: Annotated[bool, typer.Option("--write", help="Put the result into the model card.")] = False,
 ) -> None:
-    """Measure a generator class by class: distances in multiples of truth against truth, and the mass peaks."""
+    """Measure a model class by class: how far its jets are from true ones, and how well it names the class of jets."""
     from jetlab.data import load_jets
+    from jetlab.models.jetflow import JetFlow
+    from jetlab.models.tagger import Tagger
     from jetlab.tasks.quality import generator_quality
+    from jetlab.tasks.recognition import recognition
     from jetlab.zoo import from_pretrained, write_section
 
     jets = load_jets(true, split=None if split == "all" else split)
     announce(f"Measuring {name} against {len(jets):,} true jets (seed {seed})")
     model = from_pretrained(name)
-    with progress("Generating") as report:
-        quality = generator_quality(model, jets, n=n, seed=seed, temperature=temperature, progress=report)
-    text = quality.report(shlex.join(["jetlab", *sys.argv[1:]]).removesuffix(" --write"))
-    markdown(text)
-    if write:
-        wrote(write_section(name, "Quality", text))
+    command = shlex.join(["jetlab", *sys.argv[1:]]).removesuffix(" --write")
+    sections = {}
+    if not isinstance(model, Tagger):
+        with progress("Generating") as report:
+            quality = generator_quality(
+                model, jets, n=n, seed=seed, temperature=temperature, steps=steps, progress=report
+            )
+        sections["Quality"] = quality.report(command)
+    if isinstance(model, Tagger | JetFlow):
+        with progress("Classifying") as report:
+            sections["Recognition"] = recognition(model, jets, progress=report).report(command)
+    for title, text in sections.items():
+        markdown(text)
+        if write:
+            wrote(write_section(name, title, text))
     next_command(f"jetlab models show {name}")
 
 

@@ -104,6 +104,7 @@ def generator_quality(
     n: int | None = None,
     seed: int = 0,
     temperature: float = 1.0,
+    steps: int | None = None,
     observables: Sequence[str] = CARD_OBSERVABLES,
     progress: bool | Callable[[int, int], None] = True,
 ) -> Quality:
@@ -111,7 +112,7 @@ def generator_quality(
 
     Parameters
     ----------
-    model : OmniJet or str
+    model : OmniJet, JetFlow or str
         A model or its name.
     true : Jets
         Labelled jets that the model has not seen.
@@ -119,7 +120,7 @@ def generator_quality(
         Jets to generate in all; by default as many as there are true ones.
     seed : int
         Of generation and resampling.
-    temperature : float
+    temperature, steps
         As for `jetlab.generate`.
     observables : sequence of str
         What to measure.
@@ -135,7 +136,9 @@ def generator_quality(
         msg = "the true jets carry no labels, so they cannot be compared class by class"
         raise InvalidJetsError(msg)
     classes = list(true.class_counts())
-    generated = generate(model, n or len(true), classes=classes, seed=seed, temperature=temperature, progress=progress)
+    generated = generate(
+        model, n or len(true), classes=classes, seed=seed, temperature=temperature, steps=steps, progress=progress
+    )
     distances = compare_by_class(true, generated, observables=observables, seed=seed)
     distances = distances[distances["class"].isin(classes)].reset_index(drop=True)
     fewest = [min(jets.class_counts().values()) for jets in (true, generated)]
