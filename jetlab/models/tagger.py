@@ -14,6 +14,7 @@ from jetlab.features import Recipe
 from jetlab.models.deepsets import DeepSets, DeepSetsConfig
 from jetlab.models.encoding import EncodedBatch
 from jetlab.models.heads import HEADS
+from jetlab.models.jepa_encoder import JetEncoder, JetEncoderConfig
 from jetlab.models.part import ParT, PartConfig
 from jetlab.models.particle_transformer import ParticleTransformer, ParticleTransformerConfig
 from jetlab.models.particlenet import ParticleNet, ParticleNetConfig
@@ -58,6 +59,7 @@ BACKBONES: dict[str, tuple[Any, Any]] = {
     "pet2": (PET2Config, PET2),
     "jet-reader": (JetReaderConfig, JetReader),
     "sequence": (SequenceConfig, SequenceBackbone),
+    "jepa": (JetEncoderConfig, JetEncoder),
 }
 """Configuration and class of each backbone that a tagger can stand on."""
 

@@ -1,0 +1,371 @@
+"""The backbone of HEP-JEPA (arXiv:2502.03933), read top to bottom: a transformer over the tokens of a jet.
+
+A token is a particle, a group of near particles, or a subjet. Tokens attend to each other with a bias from what each
+pair of them is physically (arXiv:2202.03772), and to a few registers (arXiv:2309.16588), if there are any. The encoder
+can be shown some of the tokens only; it can be told a time and numbers about the jet, so that it also denoises; and it
+can read particles in order, so that it also predicts the next one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from jetlab.batches import ParticleBatch
+from jetlab.errors import InvalidJetsError, JetLabError
+from jetlab.features import PET2_RECIPES, Recipe
+from jetlab.kernels.attention import attend
+from jetlab.models.blocks import mlp
+from jetlab.models.encoding import Encoding
+from jetlab.models.jepa_tokens import GroupTokens, ParticleTokens, Places
+
+__all__ = ["JetEncoder", "JetEncoderConfig", "PairBias", "TokenKind", "pair_features"]
+
+TokenKind = Literal["particles", "groups", "subjets"]
+"""What the encoder attends to."""
+
+HIDDEN = 32
+"""Width of the layer between what a pair is and its bias."""
+
+
+@dataclass(frozen=True)
+class JetEncoderConfig:
+    """Sizes and options of a `JetEncoder`; `preset` gives named ones.
+
+    Parameters
+    ----------
+    width, depth, heads : int
+    expansion : int
+        Width of the feed-forward layers over `width`.
+    tokens : {"particles", "groups", "subjets"}
+        What the encoder attends to.
+    groups : int
+        Groups or subjets of a jet, at most.
+    group_size : int
+        Particles of a group, if groups may overlap.
+    centres : {"farthest", "hardest"}
+        Of groups; as for `jetlab.models.jepa_tokens.GroupTokens`.
+    overlap : bool
+        A particle may belong to several groups, as published. What is hidden in one token is then seen in another.
+    physics_bias : bool
+        Attention has a bias for each pair of tokens.
+    registers : int
+        Learned tokens without a place in the jet.
+    told : int
+        Numbers about the jet that the encoder can be told.
+    recipe : Recipe
+        Inputs; deta, dphi and pT must be among them for groups and for the bias.
+
+    Raises
+    ------
+    ValueError
+        If sizes do not fit each other, or the recipe lacks what is needed.
+    """
+
+    width: int = 64
+    depth: int = 4
+    heads: int = 4
+    expansion: int = 4
+    tokens: TokenKind = "particles"
+    groups: int = 16
+    group_size: int = 8
+    centres: Literal["farthest", "hardest"] = "farthest"
+    overlap: bool = False
+    physics_bias: bool = True
+    registers: int = 0
+    told: int = 0
+    recipe: Recipe = PET2_RECIPES["kin"]
+
+    def __post_init__(self) -> None:
+        if self.heads < 1 or self.width % self.heads or self.width % 2:
+            msg = f"width {self.width} cannot be split into {self.heads} heads; choose an even multiple of the heads"
+            raise ValueError(msg)
+        if self.tokens not in get_args(TokenKind):
+            msg = f"tokens is {self.tokens!r}, expected one of {', '.join(get_args(TokenKind))}"
+            raise ValueError(msg)
+        if self.centres not in ("farthest", "hardest"):
+            msg = f"centres is {self.centres!r}, expected 'farthest' or 'hardest'"
+            raise ValueError(msg)
+        if min(self.groups, self.group_size) < 1 or min(self.registers, self.told) < 0:
+            msg = (
+                f"there are {self.groups} groups of {self.group_size}, {self.registers} registers and {self.told} "
+                "numbers to be told; expected at least 1 group of 1, and no negative numbers"
+            )
+            raise ValueError(msg)
+        present = {f.field for f in self.recipe.features}
+        if not {"pt", "dphi"} <= present or not present & {"deta", "deta_outward"}:
+            msg = f"recipe {self.recipe.name} has {', '.join(sorted(present))}; expected deta, dphi and pt among them"
+            raise ValueError(msg)
+
+    @property
+    def needs_p4(self) -> bool:
+        """Whether the batch must carry four-momenta: never, since the inputs tell all that is needed of them."""
+        return False
+
+    @property
+    def subjets(self) -> int:
+        """How many subjets are to be found when jets are prepared; 0 for none."""
+        return self.groups if self.tokens == "subjets" else 0
+
+    @staticmethod
+    def preset(
+        name: str,
+        *,
+        tokens: TokenKind = "particles",
+        physics_bias: bool = True,
+        registers: int = 0,
+        told: int = 0,
+        recipe: Recipe = PET2_RECIPES["kin"],
+    ) -> JetEncoderConfig:
+        """Named sizes: ``tiny``, ``small``, and ``medium``, which is as large as Point-JEPA (arXiv:2404.16432).
+
+        Parameters
+        ----------
+        name : str
+        tokens, physics_bias, registers, told, recipe
+            As for `JetEncoderConfig`.
+        """
+        presets = {
+            "tiny": JetEncoderConfig(),
+            "small": JetEncoderConfig(width=128, depth=6, heads=8),
+            "medium": JetEncoderConfig(width=384, depth=12, heads=6),
+        }
+        if name not in presets:
+            msg = f"unknown preset {name!r}; expected one of {', '.join(presets)}"
+            raise ValueError(msg)
+        return replace(
+            presets[name], tokens=tokens, physics_bias=physics_bias, registers=registers, told=told, recipe=recipe
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-safe form."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(entries: Mapping[str, Any]) -> JetEncoderConfig:
+        """Rebuild from `to_dict`."""
+        return JetEncoderConfig(**{**entries, "recipe": Recipe.from_dict(entries["recipe"])})
+
+
+def pair_features(a: Tensor, b: Tensor) -> Tensor:
+    """Logarithms of kT, z, distance and squared mass of pairs of tokens, as in arXiv:2202.03772.
+
+    They are written so that pairs of light and near tokens lose nothing to rounding.
+
+    Parameters
+    ----------
+    a, b : Tensor, shape (..., 4)
+        pT [GeV], rapidity, azimuth and squared mass [GeV²].
+
+    Returns
+    -------
+    Tensor, shape (..., 4)
+    """
+    dy, dphi = a[..., 1] - b[..., 1], (a[..., 2] - b[..., 2] + math.pi) % (2 * math.pi) - math.pi
+    log_distance = 0.5 * (dy.square() + dphi.square()).clamp(min=1e-8).log()
+    softer, total = torch.minimum(a[..., 0], b[..., 0]), a[..., 0] + b[..., 0]
+    log_softer = softer.clamp(min=1e-6).log()
+    pt2 = a[..., 0] * b[..., 0]
+    heavier = a[..., 3] * b[..., 3] + a[..., 3] * b[..., 0].square() + b[..., 3] * a[..., 0].square()
+    mt2 = (pt2.square() + heavier).clamp(min=1e-12).sqrt()  # product of transverse masses
+    opening = heavier / (mt2 + pt2).clamp(min=1e-12) + 2 * mt2 * (dy / 2).sinh().square()
+    opening = opening + 2 * pt2 * (dphi / 2).sin().square()
+    mass2 = a[..., 3] + b[..., 3] + 2 * opening
+    log_share = log_softer - total.clamp(min=1e-6).log()
+    return torch.stack([log_softer + log_distance, log_share, log_distance, mass2.clamp(min=1e-6).log()], -1)
+
+
+class PairBias(nn.Module):
+    """What is added to the attention scores of each pair of tokens, one number a head.
+
+    Parameters
+    ----------
+    heads : int
+    """
+
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(self, heads: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor([-1.0, -1.5, -1.5, 1.0]), persistent=False)
+        self.register_buffer("spread", torch.tensor([1.5, 1.0, 1.0, 2.5]), persistent=False)
+        self.mlp = mlp(4, HIDDEN, heads)
+
+    def forward(self, momenta: Tensor) -> Tensor:
+        """Momenta ``(B, T, 4)`` to the bias ``(B, H, T, T)``."""
+        features = pair_features(momenta[:, :, None], momenta[:, None])  # (B, T, T, 4)
+        return self.mlp((features - self.mean) / self.spread).permute(0, 3, 1, 2)
+
+
+class Block(nn.Module):
+    """Attention and feed-forward layers, normed before; what the encoder is told scales and shifts the norms.
+
+    What is told starts without any effect.
+
+    Parameters
+    ----------
+    width, heads, expansion : int
+    """
+
+    def __init__(self, width: int, heads: int, *, expansion: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.mlp = mlp(width, expansion * width, width)
+        self.told = nn.Linear(width, 4 * width)
+        nn.init.zeros_(self.told.weight)
+        nn.init.zeros_(self.told.bias)
+
+    def forward(self, x: Tensor, bias: Tensor, told: Tensor | None = None) -> Tensor:
+        """Tokens ``(B, T, D)`` in and out; bias ``(B, H or 1, T, T)``; what is told ``(B, D)``."""
+        first, second = self.norm1(x), None
+        if told is not None:
+            scale1, shift1, scale2, shift2 = self.told(told)[:, None].chunk(4, -1)  # each (B, 1, D)
+            first, second = first * (1 + scale1) + shift1, (1 + scale2, shift2)
+        q, k, v = self.qkv(first).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each (B, H, T, d)
+        x = x + self.out(attend(q, k, v, bias=bias).transpose(1, 2).flatten(2))
+        normed = self.norm2(x)
+        return x + self.mlp(normed if second is None else normed * second[0] + second[1])
+
+
+class JetEncoder(nn.Module):
+    """Backbone over the tokens of jets; the jet is the mean of its tokens.
+
+    Parameters
+    ----------
+    config : JetEncoderConfig
+    """
+
+    def __init__(self, config: JetEncoderConfig) -> None:
+        super().__init__()
+        self.config = c = config
+        self.tokens: ParticleTokens | GroupTokens
+        if c.tokens == "particles":
+            self.tokens = ParticleTokens(c.recipe, c.width)
+        else:
+            self.tokens = GroupTokens(
+                c.recipe, c.width, count=c.groups, size=c.group_size, centres=c.centres, overlap=c.overlap,
+                subjets=c.tokens == "subjets",
+            )  # fmt: skip
+        self.pairs = PairBias(c.heads) if c.physics_bias else None
+        self.registers = nn.Parameter(nn.init.trunc_normal_(torch.empty(c.registers, c.width), std=0.02))
+        self.time = mlp(c.width, c.width, c.width, activation=nn.SiLU)
+        self.condition = mlp(c.told, c.width, c.width, activation=nn.SiLU) if c.told else None
+        self.blocks = nn.ModuleList(Block(c.width, c.heads, expansion=c.expansion) for _ in range(c.depth))
+        self.norm = nn.LayerNorm(c.width)
+
+    @torch.no_grad()
+    def places(self, batch: ParticleBatch) -> Places:
+        """Where the tokens of jets are, and which there are: what masks are drawn from."""
+        return self.tokens.places(batch)
+
+    def encode(
+        self,
+        batch: ParticleBatch,
+        time: Tensor | None = None,
+        cond: Tensor | None = None,
+        *,
+        causal: bool = False,
+        visible: Tensor | None = None,
+    ) -> Encoding:
+        """Encode the tokens of jets with the recipe's inputs ``(B, N, F)``, and the jets; an empty jet is zero.
+
+        Parameters
+        ----------
+        batch : ParticleBatch
+        time : Tensor, shape (B,), optional
+            Of noisy jets, 0 for clean ones and 1 for noise; without, nothing is told about it.
+        cond : Tensor, shape (B, C), optional
+            Numbers about the jets; without, those of the batch, if the encoder can be told any.
+        causal : bool
+            A particle sees itself, harder ones and the registers, which see each other only.
+        visible : Tensor of bool, shape (B, T), optional
+            Only these tokens are encoded; the others have no part in it, and are zero and masked in the result.
+
+        Returns
+        -------
+        Encoding
+            Tokens ``(B, T, D)``, jets ``(B, D)``, which tokens there are ``(B, T)``, and the registers ``(B, R, D)``.
+
+        Raises
+        ------
+        InvalidJetsError
+            If numbers are told that the encoder does not expect.
+        JetLabError
+            If groups are to be read in order.
+        """
+        c = self.config
+        if causal and c.tokens != "particles":
+            msg = f"this encoder reads {c.tokens}, which have no order; take one with tokens='particles' for causal"
+            raise JetLabError(msg)
+        h, places = self.tokens(batch)
+        seen = places.mask if visible is None else places.mask & visible
+        order = None if visible is None else _first(seen)
+        momenta, mask = places.momenta, seen
+        if order is not None:
+            h, momenta, mask = _at(h, order), _at(momenta, order), seen.gather(1, order)
+        h = torch.cat([self.registers.expand(len(h), -1, -1), h], 1)  # (B, R + T, D)
+        bias, told = self._bias(momenta, mask, causal=causal), self._told(batch, time, cond)
+        for block in self.blocks:
+            h = block(h, bias, told)
+        registers, h = self.norm(h).split([c.registers, mask.shape[1]], 1)
+        h = h * mask[..., None]
+        jet = h.sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
+        if order is not None:
+            h = h.new_zeros(*seen.shape, c.width).scatter(1, order[..., None].expand(-1, -1, c.width), h)
+        return Encoding(h, jet, seen, registers if c.registers else None)
+
+    def _bias(self, momenta: Tensor, mask: Tensor, *, causal: bool) -> Tensor:
+        """What is added to the scores, shape ``(B, H or 1, R + T, R + T)``, minus infinity for what is not seen.
+
+        Each token sees itself, also where there is none, so that every score is finite.
+        """
+        first, length = self.config.registers, self.config.registers + mask.shape[1]
+        sees = nn.functional.pad(mask, (first, 0), value=True)[:, None, :].expand(-1, length, -1)
+        if causal:
+            order = torch.arange(length, device=mask.device)
+            sees = sees & ((order <= order[:, None]) | (order < first))
+        sees = sees | torch.eye(length, dtype=torch.bool, device=mask.device)
+        hidden = torch.zeros(sees.shape, device=mask.device).masked_fill(~sees, -math.inf)[:, None]
+        if self.pairs is None:
+            return hidden
+        return nn.functional.pad(self.pairs(momenta), (first, 0, first, 0)) + hidden
+
+    def _told(self, batch: ParticleBatch, time: Tensor | None, cond: Tensor | None) -> Tensor | None:
+        """What scales and shifts the norms, shape ``(B, D)``; None if nothing is told."""
+        c = self.config
+        if cond is None and c.told:
+            cond = batch.cond
+        if cond is not None and cond.shape[-1] != c.told:
+            msg = f"this encoder can be told {c.told} numbers about each jet, found {cond.shape[-1]}; give so many"
+            raise InvalidJetsError(msg)
+        told = None if time is None else self.time(_waves(time, c.width))
+        if cond is not None and self.condition is not None:
+            condition = self.condition(cond)
+            told = condition if told is None else told + condition
+        return told
+
+
+def _waves(time: Tensor, width: int) -> Tensor:
+    """Cosines and sines of times ``(B,)`` from 0 to 1, of slow and of fast waves, shape ``(B, D)``."""
+    rates = 2 * math.pi * 2.0 ** torch.linspace(-3, 5, width // 2, device=time.device)
+    angles = time[:, None] * rates
+    return torch.cat([angles.cos(), angles.sin()], -1)
+
+
+def _first(seen: Tensor) -> Tensor:
+    """Places of the tokens that are seen, in their order, then of others, up to the most of any jet, ``(B, t)``."""
+    most = max(1, int(seen.sum(1).max())) if len(seen) else 1
+    return seen.int().argsort(dim=1, descending=True, stable=True)[:, :most]
+
+
+def _at(values: Tensor, places: Tensor) -> Tensor:
+    """Values ``(B, T, D)`` at these places ``(B, t)``, shape ``(B, t, D)``."""
+    return values.gather(1, places[..., None].expand(-1, -1, values.shape[2]))
