@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.optimize import linprog
 
+from jetlab.cli import main
 from jetlab.errors import InvalidJetsError
 from jetlab.evaluate.distances import wasserstein
 from jetlab.evaluate.emd import _bound, _checked, _problem, coverage_and_matching, emd, emds
@@ -247,3 +250,27 @@ def test_what_cannot_be_compared_is_refused() -> None:
         jetnet_table(jets, jets["QCD"], plan=SMALL)
     with pytest.raises(InvalidJetsError, match="at least 2 jets, batches and floors"):
         JetNetPlan(floors=1)
+
+
+# ---- on the command line --------------------------------------------------------------------------------------------
+
+
+def test_the_study_measures_both_sizes_of_a_class(tmp_path, capsys) -> None:
+    out = tmp_path / "jetnet"
+    words = ["study", "jetnet", "omnijet-tiny", "--n", 100, "--classes", "Wqq", "--matched", 3, "--floors", 2]
+    with pytest.raises(SystemExit) as ended:
+        main([*map(str, words), "--out", str(out)])
+    assert not ended.value.code
+    found = pd.read_csv(out / "table.csv")
+    assert set(found["particles"]) == {30, 150}
+    assert set(found["class"]) == {"Wqq"}
+    assert found["value"].notna().sum() >= 16
+    assert json.loads((out / "provenance.json").read_text())["jets_per_class"] == 100
+    assert "Wqq, 150 particles" in capsys.readouterr().out
+
+
+def test_the_study_knows_the_sizes_of_jetnet(tmp_path, capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["study", "jetnet", "omnijet-tiny", "--particles", "40", "--n", "100", "--out", str(tmp_path)])
+    assert ended.value.code
+    assert "30 and of 150" in capsys.readouterr().err

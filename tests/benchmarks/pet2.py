@@ -1,12 +1,15 @@
 """Cost of PET2-small beside the package ``omnilearned`` 0.2.0: processor time and memory of the same function.
 
-``python -m tests.benchmarks.pet2 [--task pretrain] [--repeat 3] [--python PATH] [--threads 1]``
+``python -m tests.benchmarks.pet2 [--task pretrain|generator] [--repeat 3] [--python PATH] [--threads 1]``
 
 Published configuration: pair bias, local pair features, 10 neighbours near in two coordinates. A training step takes
 64 jets in 128 slots, inference 256; jets have a normal number of particles, 50 +- 20, within 5 and 128. Both sides have
 the same random weights and jets. Each is measured in a process of its own, so that its peak memory is known, after a
 warm-up with few jets. Outputs, and for training the loss and all gradients, are compared. The package is looked for in
 the interpreter `--python`; ``pip install jetlab[benchmarks]`` installs it.
+
+With ``--task generator`` both move 64 jets from noise: one network call is measured of each, and set in proportion to
+the 254 calls of the package and to the calls that jetlab makes by default.
 """
 
 from __future__ import annotations
@@ -28,7 +31,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-SIZES = {"train": 64, "infer": 256}
+SIZES = {"train": 64, "infer": 256, "move": 64}
+TITLES = {"train": "training step", "infer": "inference", "move": "network call of generation"}
+PUBLISHED_CALLS = 254
 SLOTS, CLASSES, NEIGHBOURS = 128, 2, 10
 
 
@@ -99,6 +104,12 @@ def forward(side: str, model: nn.Module, task: str, batch: tuple[Tensor, Tensor,
     generator = torch.Generator().manual_seed(1)
     times, noise = torch.rand(len(x), generator=generator), torch.randn(x.shape, generator=generator)
     noisy = torch.where(mask[..., None], x + times[:, None, None] * (noise - x), 0)
+    if task == "generator":
+        if side == "package":
+            return {"velocity": model.generator(model.body(noisy, time=times), label)}
+        from jetlab.batches import ParticleBatch
+
+        return {"velocity": model.denoise(ParticleBatch(noisy, mask), times, label).velocity}
     if side == "package":
         clean = model.body(x, time=torch.zeros(len(x)))
         out = {"logits": model.classifier(clean)}
@@ -130,7 +141,7 @@ def measured(side: str, weights: Path, task: str, what: str, repeat: int) -> tup
     found: dict[str, Tensor] = {}
 
     def step(batch: tuple[Tensor, Tensor, Tensor]) -> None:
-        if what == "infer":
+        if what != "train":
             with torch.inference_mode():
                 found.update(forward(side, model, task, batch))
             return
@@ -212,22 +223,32 @@ def report(given: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_weights(folder / "best_model_random.pt", given.task)
-        for what, size in SIZES.items():
+        for what in ("move",) if given.task == "generator" else ("train", "infer"):
             package, mine = (run(side, given, what, folder) for side in ("package", "jetlab"))
-            print(f"{'training step' if what == 'train' else 'inference'}, {size} jets in {SLOTS} slots, {given.task}")
+            print(f"{TITLES[what]}, {SIZES[what]} jets in {SLOTS} slots, {given.task}")
             for side, cost in (("package", package), ("jetlab", mine)):
                 low, middle, high = np.quantile(cost["seconds"], [0, 0.5, 1])
                 print(f"  {side:<10}{middle:>8.2f} CPU s ({low:.2f} to {high:.2f}){cost['peak']:>8.2f} GB at most")
             times = np.median(package["seconds"]) / np.median(mine["seconds"])
             print(f"  {times:.1f} times less time, {mine['peak'] / package['peak']:.2f} of the memory")
+            if what == "move":
+                print(f"  {_share(times)}")
             outputs, relative, where = worst(folder, what)
             print(f"  outputs differ by {outputs:.1e}" + (f", gradients by {relative:.1e} ({where})" if where else ""))
+
+
+def _share(times: float) -> str:
+    """What our default number of calls costs, beside the published number of calls of the package."""
+    from jetlab.samplers.particles import Path as Way
+
+    calls = Way().calls
+    return f"{calls} calls of jetlab take 1/{PUBLISHED_CALLS * times / calls:.0f} of {PUBLISHED_CALLS} of the package"
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--task", choices=("classifier", "pretrain"), default="classifier")
+    parser.add_argument("--task", choices=("classifier", "pretrain", "generator"), default="classifier")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--python", default=sys.executable)
