@@ -32,6 +32,9 @@ TokenKind = Literal["particles", "groups", "subjets"]
 HIDDEN = 32
 """Width of the layer between what a pair is and its bias."""
 
+SLOTS = 1024
+"""Tokens that are encoded together on a CPU."""
+
 
 @dataclass(frozen=True)
 class JetEncoderConfig:
@@ -197,10 +200,13 @@ class PairBias(nn.Module):
         self.register_buffer("spread", torch.tensor([1.5, 1.0, 1.0, 2.5]), persistent=False)
         self.mlp = mlp(4, HIDDEN, heads)
 
-    def forward(self, momenta: Tensor) -> Tensor:
-        """Momenta ``(B, T, 4)`` to the bias ``(B, H, T, T)``."""
-        features = pair_features(momenta[:, :, None], momenta[:, None])  # (B, T, T, 4)
-        return self.mlp((features - self.mean) / self.spread).permute(0, 3, 1, 2)
+    def forward(self, momenta: Tensor, mask: Tensor) -> Tensor:
+        """Momenta ``(B, T, 4)`` and mask ``(B, T)`` to the bias ``(B, H, T, T)``, zero where one is padded."""
+        jet, i, j = (mask[:, :, None] & mask[:, None, :]).tril().nonzero(as_tuple=True)  # each pair once
+        features = (pair_features(momenta[jet, i], momenta[jet, j]) - self.mean) / self.spread
+        bias = self.mlp(features)  # (P, H)
+        whole = bias.new_zeros(*mask.shape, mask.shape[1], bias.shape[1])
+        return whole.index_put((jet, i, j), bias).index_put((jet, j, i), bias).permute(0, 3, 1, 2)
 
 
 class Block(nn.Module):
@@ -255,7 +261,7 @@ class JetEncoder(nn.Module):
                 subjets=c.tokens == "subjets",
             )  # fmt: skip
         self.pairs = PairBias(c.heads) if c.physics_bias else None
-        self.registers = nn.Parameter(nn.init.trunc_normal_(torch.empty(c.registers, c.width), std=0.02))
+        self.registers = nn.Embedding(c.registers, c.width) if c.registers else None
         self.time = mlp(c.width, c.width, c.width, activation=nn.SiLU)
         self.condition = mlp(c.told, c.width, c.width, activation=nn.SiLU) if c.told else None
         self.blocks = nn.ModuleList(Block(c.width, c.heads, expansion=c.expansion) for _ in range(c.depth))
@@ -305,22 +311,32 @@ class JetEncoder(nn.Module):
         if causal and c.tokens != "particles":
             msg = f"this encoder reads {c.tokens}, which have no order; take one with tokens='particles' for causal"
             raise JetLabError(msg)
-        h, places = self.tokens(batch)
+        h, places = self.tokens(batch)  # (B, T, D)
         seen = places.mask if visible is None else places.mask & visible
-        order = None if visible is None else _first(seen)
-        momenta, mask = places.momenta, seen
-        if order is not None:
-            h, momenta, mask = _at(h, order), _at(momenta, order), seen.gather(1, order)
-        h = torch.cat([self.registers.expand(len(h), -1, -1), h], 1)  # (B, R + T, D)
-        bias, told = self._bias(momenta, mask, causal=causal), self._told(batch, time, cond)
+        told = self._told(batch, time, cond)
+        tokens, jets, registers, parts = [], [], [], _parts(seen)
+        for rows in parts:
+            order = _first(seen[rows])  # (b, t)
+            mask = seen[rows].gather(1, order)
+            bias = self._bias(_at(places.momenta[rows], order), mask, causal=causal)
+            first, x = self._read(_at(h[rows], order), bias, None if told is None else told[rows])
+            x = x * mask[..., None]
+            tokens.append(x.new_zeros(*seen[rows].shape, c.width).scatter(1, _each(order, x), x))
+            jets.append(x.sum(1) / mask.sum(1, keepdim=True).clamp(min=1))
+            registers.append(first)
+        back = torch.cat(parts).argsort()
+        particles, jet, first = (torch.cat(values)[back] for values in (tokens, jets, registers))
+        return Encoding(particles, jet, seen, first if c.registers else None)
+
+    def _read(self, x: Tensor, bias: Tensor, told: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Registers ``(B, R, D)`` and tokens ``(B, T, D)`` after they have read each other."""
+        count = self.config.registers
+        if self.registers is not None:
+            x = torch.cat([self.registers.weight.expand(len(x), -1, -1), x], 1)  # (B, R + T, D)
         for block in self.blocks:
-            h = block(h, bias, told)
-        registers, h = self.norm(h).split([c.registers, mask.shape[1]], 1)
-        h = h * mask[..., None]
-        jet = h.sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
-        if order is not None:
-            h = h.new_zeros(*seen.shape, c.width).scatter(1, order[..., None].expand(-1, -1, c.width), h)
-        return Encoding(h, jet, seen, registers if c.registers else None)
+            x = block(x, bias, told)
+        x = self.norm(x)
+        return x[:, :count], x[:, count:]
 
     def _bias(self, momenta: Tensor, mask: Tensor, *, causal: bool) -> Tensor:
         """What is added to the scores, shape ``(B, H or 1, R + T, R + T)``, minus infinity for what is not seen.
@@ -336,7 +352,7 @@ class JetEncoder(nn.Module):
         hidden = torch.zeros(sees.shape, device=mask.device).masked_fill(~sees, -math.inf)[:, None]
         if self.pairs is None:
             return hidden
-        return nn.functional.pad(self.pairs(momenta), (first, 0, first, 0)) + hidden
+        return nn.functional.pad(self.pairs(momenta, mask), (first, 0, first, 0)) + hidden
 
     def _told(self, batch: ParticleBatch, time: Tensor | None, cond: Tensor | None) -> Tensor | None:
         """What scales and shifts the norms, shape ``(B, D)``; None if nothing is told."""
@@ -360,6 +376,14 @@ def _waves(time: Tensor, width: int) -> Tensor:
     return torch.cat([angles.cos(), angles.sin()], -1)
 
 
+def _parts(seen: Tensor) -> tuple[Tensor, ...]:
+    """Rows of jets with similar numbers of tokens, of which a CPU keeps the activations in its cache."""
+    counts = seen.sum(1)
+    if seen.device.type != "cpu" or not len(seen):
+        return (torch.arange(len(seen), device=seen.device),)
+    return counts.argsort(stable=True).split(max(1, SLOTS // max(1, int(counts.max()))))
+
+
 def _first(seen: Tensor) -> Tensor:
     """Places of the tokens that are seen, in their order, then of others, up to the most of any jet, ``(B, t)``."""
     most = max(1, int(seen.sum(1).max())) if len(seen) else 1
@@ -368,4 +392,9 @@ def _first(seen: Tensor) -> Tensor:
 
 def _at(values: Tensor, places: Tensor) -> Tensor:
     """Values ``(B, T, D)`` at these places ``(B, t)``, shape ``(B, t, D)``."""
-    return values.gather(1, places[..., None].expand(-1, -1, values.shape[2]))
+    return values.gather(1, _each(places, values))
+
+
+def _each(places: Tensor, values: Tensor) -> Tensor:
+    """Places ``(B, t)`` of each of the features of values ``(..., D)``, shape ``(B, t, D)``."""
+    return places[..., None].expand(-1, -1, values.shape[-1])
