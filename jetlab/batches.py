@@ -15,6 +15,7 @@ from torch import Tensor
 from jetlab.data.formats import JetFile
 from jetlab.data.select import Selection
 from jetlab.data.stream import JetStream, Piece
+from jetlab.data.subjets import exclusive_subjets
 from jetlab.features import FlatFeatures, JetRecipe, Recipe
 from jetlab.jets import Jets
 
@@ -23,12 +24,12 @@ __all__ = ["Batch", "ParticleBatch", "ParticleSet", "pad_rows", "stream_batches"
 
 @dataclass(frozen=True)
 class Batch:
-    """Base of all batches: a frozen dataclass of tensors (or None) that moves between devices as one."""
+    """Base of all batches: a frozen dataclass of tensors, batches or None that moves between devices as one."""
 
     def to(self, device: torch.device | str) -> Self:
         """Return the same batch on another device."""
         moved = {f.name: getattr(self, f.name) for f in fields(self)}
-        return type(self)(**{k: v.to(device) if isinstance(v, Tensor) else v for k, v in moved.items()})
+        return type(self)(**{k: v.to(device) if isinstance(v, Tensor | Batch) else v for k, v in moved.items()})
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class ParticleBatch(Batch):
         Numbers about each jet as a whole that a model is told, float32.
     p4 : Tensor, shape (B, N, 4), optional
         Four-momenta (E, px, py, pz) [GeV] of the particles, float32, zero where padded; for models that need them.
+    subjet : Tensor of int64, shape (B, N), optional
+        Number of the subjet of each particle, -1 where padded; for models that read subjets.
     """
 
     x: Tensor
@@ -57,6 +60,7 @@ class ParticleBatch(Batch):
     recipe: str = ""
     cond: Tensor | None = None
     p4: Tensor | None = None
+    subjet: Tensor | None = None
 
     def packed(self) -> tuple[Tensor, Tensor]:
         """Values of the real particles and the offsets of the jets, shapes ``(m, F)`` and ``(B + 1,)``."""
@@ -77,17 +81,24 @@ class ParticleSet:
         Numbers about each jet to give along.
     p4 : bool
         Give the four-momenta of the constituents along.
+    subjets : int
+        Find so many subjets in each jet, and tell to which each constituent belongs; 0 for none.
     """
 
     cond: Tensor | None
     p4: npt.NDArray[np.float32] | None
+    subjet: npt.NDArray[np.int64] | None
 
-    def __init__(self, jets: Jets, recipe: Recipe, *, conditions: JetRecipe | None = None, p4: bool = False) -> None:
+    def __init__(
+        self, jets: Jets, recipe: Recipe, *, conditions: JetRecipe | None = None, p4: bool = False, subjets: int = 0
+    ) -> None:
         self._hold(recipe, recipe.transform(jets), jets.label)
         if conditions is not None:
             self.cond = torch.from_numpy(conditions.transform(jets))
         if p4:
             self.p4 = jets.flat_p4[recipe.kept(jets)].astype(np.float32)
+        if subjets:
+            self.subjet = exclusive_subjets(jets, subjets)[recipe.kept(jets)]
 
     @classmethod
     def of(cls, recipe: Recipe, features: FlatFeatures, label: npt.NDArray[np.int64] | None) -> ParticleSet:
@@ -99,7 +110,7 @@ class ParticleSet:
     def _hold(self, recipe: Recipe, features: FlatFeatures, label: npt.NDArray[np.int64] | None) -> None:
         self.recipe, self.features = recipe, features
         self.label = None if label is None else torch.from_numpy(label)
-        self.cond = self.p4 = None
+        self.cond = self.p4 = self.subjet = None
 
     def __len__(self) -> int:
         return len(self.features.offsets) - 1
@@ -115,8 +126,15 @@ class ParticleSet:
         rows = torch.from_numpy(index)
         label = None if self.label is None else self.label[rows]
         cond = None if self.cond is None else self.cond[rows]
-        p4 = None if self.p4 is None else torch.from_numpy(pad_rows(self.p4, self.features.offsets, index)[0])
-        return ParticleBatch(torch.from_numpy(x), torch.from_numpy(mask), label, self.recipe.name, cond, p4)
+        p4, subjet = self._padded(self.p4, index), self._padded(self.subjet, index, fill=-1)
+        return ParticleBatch(torch.from_numpy(x), torch.from_numpy(mask), label, self.recipe.name, cond, p4, subjet)
+
+    def _padded(
+        self, values: npt.NDArray[Any] | None, index: npt.NDArray[np.int64], *, fill: float = 0
+    ) -> Tensor | None:
+        return (
+            None if values is None else torch.from_numpy(pad_rows(values, self.features.offsets, index, fill=fill)[0])
+        )
 
 
 def stream_batches(stream: JetStream, recipe: Recipe) -> Iterator[ParticleBatch]:

@@ -244,7 +244,7 @@ class GroupTokens(nn.Module):
 
 
 def _of_subjets(batch: ParticleBatch, count: int) -> Members:
-    subjet = getattr(batch, "subjet", None)
+    subjet = batch.subjet
     if subjet is None:
         msg = (
             "this network reads subjets, but the batch does not tell which particle is in which; prepare the jets with "

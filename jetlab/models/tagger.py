@@ -169,7 +169,8 @@ class Tagger(nn.Module):
         """Jets as the backbone reads them, from which batches of any rows are cut."""
         if isinstance(self.backbone, SequenceBackbone | JetReader):
             return self.backbone.prepare(jets)
-        return ParticleSet(jets, self.recipe, p4=getattr(self.config.backbone, "needs_p4", False))
+        read = self.config.backbone
+        return ParticleSet(jets, self.recipe, p4=getattr(read, "needs_p4", False), subjets=getattr(read, "subjets", 0))
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits, shape ``(B, classes)``, of jets, token sequences or encodings that the backbone made before."""
