@@ -39,6 +39,9 @@ def test_paths_have_the_calls_asked_for() -> None:
         ("midpoint", 2, 4), ("heun", 2, 4), ("euler", 1, 1), ("euler", 4, 4), ("euler", 7, 7),
     }  # fmt: skip
     assert {p.method for p in paths_for("diffusion", [8])} == {"heun", "ddim", "ancestral"}
+    assert {p.method for p in paths_for("flow", [8], methods=["euler"])} == {"euler"}
+    with pytest.raises(JetLabError, match="no method ddim"):
+        paths_for("flow", [8], methods=["ddim"])
 
 
 def test_every_path_is_measured_for_every_class(table: pd.DataFrame) -> None:
@@ -95,10 +98,12 @@ def test_the_command_writes_table_and_figure(tmp_path: Path, capsys: pytest.Capt
     model = save_pretrained(toy_jetflow(), tmp_path / "model")
     file = write_jets(toy_jets(40), tmp_path / "true.parquet")
     words = ["study", "calls", model, "--true", file, "--n", 3, "--calls", "1,2", "--classes", "QCD,Hbb"]
+    words += ["--methods", "midpoint,euler"]
     with pytest.raises(SystemExit) as ended:
         main([str(word) for word in (*words, "--out", tmp_path / "out")])
     assert not ended.value.code
     found = pd.read_csv(tmp_path / "out" / "table.csv")
     assert set(found["class"]) == {"QCD", "Hbb"}
+    assert set(found["method"]) == {"midpoint", "euler"}
     assert (tmp_path / "out" / "calls.png").stat().st_size > 10_000
     assert "Wasserstein distance over its floor" in capsys.readouterr().out

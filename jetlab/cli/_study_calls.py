@@ -29,6 +29,7 @@ def calls(
     split: Annotated[str, typer.Option(help="Part of them: train, valid, test, or all.")] = "all",
     n: Annotated[int, typer.Option("--n", "-n", min=2, help="Jets of each class, true and generated.")] = 100,
     numbers: Annotated[str, typer.Option("--calls", help="Network calls, joined by commas.")] = "4,8,16,32,64,254",
+    methods: Annotated[str, typer.Option(help="Ways to take a step, joined by commas.", show_default="all")] = "",
     classes: Annotated[str, typer.Option(help="Class names joined by commas.", show_default="all it knows")] = "",
     batch_size: Annotated[int, typer.Option(min=1, help="Jets at once.")] = 64,
     seed: Seed = 0,
@@ -51,7 +52,8 @@ def calls(
     jets = load_jets(true, split=None if split == "all" else split)
     asked = [word for word in classes.split(",") if word] or list(model.classes)
     held = concatenate([jets[c][:n] for c in asked if c in jets.class_counts()])
-    paths = paths_for(model.config.process, [int(word) for word in numbers.split(",")])
+    ways = [word.strip() for word in methods.split(",") if word.strip()] or None
+    paths = paths_for(model.config.process, [int(word) for word in numbers.split(",")], methods=ways)
     announce(f"{len(paths)} ways to generate {len(held):,} jets with {name} (seed {seed})")
     found = sampling_study(
         model, held, paths, seed=seed, batch_size=batch_size, out=out / "paths", progress=True, announce=announce

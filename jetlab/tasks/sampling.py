@@ -24,7 +24,7 @@ __all__ = ["SAMPLING_OBSERVABLES", "paths_for", "sampling_study"]
 SAMPLING_OBSERVABLES = ("mass", "tau21", "tau32", "constituent_pt", "constituent_deta")
 
 
-def paths_for(process: str, calls: Sequence[int]) -> list[Path]:
+def paths_for(process: str, calls: Sequence[int], *, methods: Sequence[str] | None = None) -> list[Path]:
     """Every method of a process with as many steps as it has network calls for.
 
     Parameters
@@ -32,9 +32,19 @@ def paths_for(process: str, calls: Sequence[int]) -> list[Path]:
     process : {"flow", "diffusion"}
     calls : sequence of int
         Network calls for a batch of jets; odd numbers leave out methods with two calls a step.
+    methods : sequence of str, optional
+        These only.
+
+    Raises
+    ------
+    JetLabError
+        If the process has no such method.
     """
-    found = []
-    for method in METHODS[process]:
+    known, found = METHODS[process], []
+    if unknown := [method for method in methods or () if method not in known]:
+        msg = f"a model of {process} has no method {', '.join(unknown)}; expected some of {', '.join(known)}"
+        raise JetLabError(msg)
+    for method in [m for m in known if methods is None or m in methods]:
         each = Path(1, method).calls
         found += [Path(n // each, method) for n in calls if n % each == 0 and n >= each]
     return found
