@@ -77,6 +77,7 @@ Jets come out around the axis η = φ = 0. Weights are kept in half precision.
 PAPERS = {
     "omnilearned": "OmniLearned ([arXiv:2510.24066](https://arxiv.org/abs/2510.24066))",
     "omnilearn": "OmniLearn ([arXiv:2404.16091](https://arxiv.org/abs/2404.16091))",
+    "jepa": "A JEPA encoder ([arXiv:2502.03933](https://arxiv.org/abs/2502.03933)) with heads as in OmniLearned,",
 }
 
 PROCESSES = {"flow": "flow matching", "diffusion": "diffusion with a cosine schedule"}
@@ -119,13 +120,12 @@ Jets come out around the axis η = φ = 0, of massless constituents without char
 
 def _network(model: JetFlow) -> str:
     """Sizes and inputs of the network, in a few words."""
-    body = model.config.particles.body
-    kind = "PET2" if model.config.network == "omnilearned" else "PET"
+    network: Any = model.config.particles
+    kind = {"omnilearned": "PET2", "omnilearn": "PET", "jepa": "JEPA encoder"}[model.config.network]
+    body = network.encoder if model.config.network == "jepa" else network.body
+    near = "" if model.config.network == "jepa" else f", {body.neighbours} neighbours"
     inputs = ", ".join(f.field if f.function == "identity" else f"{f.function} {f.field}" for f in body.recipe.features)
-    return (
-        f"{kind}, {body.depth} blocks of width {body.width} with {body.heads} heads, {body.neighbours} neighbours;\n"
-        f"  inputs {inputs}"
-    )
+    return f"{kind}, {body.depth} blocks of width {body.width} with {body.heads} heads{near};\n  inputs {inputs}"
 
 
 def _training(model: nn.Module, provenance: Mapping[str, Any]) -> str:

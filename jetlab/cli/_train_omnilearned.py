@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -46,9 +46,10 @@ class Network(StrEnum):
 
     omnilearned = "omnilearned"
     omnilearn = "omnilearn"
+    jepa = "jepa"
 
 
-TITLES = {Network.omnilearned: "OmniLearned", Network.omnilearn: "OmniLearn"}
+TITLES = {Network.omnilearned: "OmniLearned", Network.omnilearn: "OmniLearn", Network.jepa: "JEPA encoder"}
 
 
 def omnilearned(
@@ -59,8 +60,12 @@ def omnilearned(
     n: AtMost = None,
     preset: Annotated[Preset, typer.Option(help="Sizes; medium and large are of omnilearned.")] = Preset.tiny,
     network: Annotated[
-        Network, typer.Option(help="PET2 with flow matching, or the PET of OmniLearn with diffusion.")
+        Network,
+        typer.Option(help="PET2 with flow matching, the PET of OmniLearn with diffusion, or a JEPA encoder with flow."),
     ] = Network.omnilearned,
+    start: Annotated[
+        str | None, typer.Option(help="Pretrained model whose encoder the network jepa begins with: a name or folder.")
+    ] = None,
     contrastive: Annotated[
         bool, typer.Option("--contrastive", help="Also recognise each jet in its noisy form.")
     ] = False,
@@ -73,7 +78,7 @@ def omnilearned(
     held_out: HeldOut = None,
     seed: Seed = 0,
 ) -> None:
-    """Train an OmniLearned or an OmniLearn: classes and generation at once, told the kinematics of the jet.
+    """Train an OmniLearned, or another network like it: classes and generation at once, told the kinematics of the jet.
 
     Ctrl-C ends it after the present step; the same command goes on from there to the same numbers.
     """
@@ -90,6 +95,7 @@ def omnilearned(
         valid,
         preset=preset.value,
         network=network.value,
+        start=_encoder(start),
         objective=FlowMatching(contrastive=True, mean_over="particles") if contrastive else None,
         prompt_steps=prompt_steps,
         steps=steps,
@@ -116,6 +122,14 @@ def omnilearned(
     save_curves(folder, runs)
     wrote(folder)
     next_command(f"jetlab generate --model {folder} --out generated.parquet")
+
+
+def _encoder(start: str | None) -> Any:
+    """The encoder of a pretrained model."""
+    from jetlab.tasks.finetune import backbone_of
+    from jetlab.zoo import from_pretrained
+
+    return None if start is None else backbone_of(from_pretrained(start))
 
 
 def _runs(training: JetFlowTraining) -> dict[str, Run]:

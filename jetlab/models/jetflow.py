@@ -1,8 +1,8 @@
 """Jets from noise: a small model draws what a jet is like as a whole, a denoiser moves its constituents into place.
 
 First come class, pT, mass and the number of constituents; then so many points of noise follow the velocity that an
-OmniLearned (arXiv:2510.24066) or an OmniLearn (arXiv:2404.16091) gives them, told what was drawn. The same network
-classifies jets.
+OmniLearned (arXiv:2510.24066), an OmniLearn (arXiv:2404.16091) or a JEPA encoder (arXiv:2502.03933) with a head for
+velocities gives them, told what was drawn. The same network classifies jets.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from jetlab.errors import JetLabError
 from jetlab.features import JET_KINEMATICS, JetRecipe, Recipe
 from jetlab.jets import Jets
 from jetlab.models.encoding import Denoised, Encoding
+from jetlab.models.jepa_flow import JepaFlow, JepaFlowConfig
 from jetlab.models.omnilearn import OmniLearn, OmniLearnConfig
 from jetlab.models.omnilearned import OmniLearned, OmniLearnedConfig
 from jetlab.models.pet import PETConfig
@@ -29,12 +30,13 @@ from jetlab.models.tokens import Prompt
 
 __all__ = ["NETWORKS", "JetFlow", "JetFlowConfig"]
 
-Network = OmniLearned | OmniLearn
-NetworkConfig = OmniLearnedConfig | OmniLearnConfig
+Network = OmniLearned | OmniLearn | JepaFlow
+NetworkConfig = OmniLearnedConfig | OmniLearnConfig | JepaFlowConfig
 
 NETWORKS: dict[str, tuple[type[NetworkConfig], type[Network]]] = {
     "omnilearned": (OmniLearnedConfig, OmniLearned),
     "omnilearn": (OmniLearnConfig, OmniLearn),
+    "jepa": (JepaFlowConfig, JepaFlow),
 }
 """Configuration and class of each network that can move constituents."""
 
@@ -45,8 +47,8 @@ class JetFlowConfig:
 
     Parameters
     ----------
-    particles : OmniLearnedConfig or OmniLearnConfig
-        Of the network that moves constituents; an OmniLearned is for the task "pretrain" or "generator".
+    particles : OmniLearnedConfig, OmniLearnConfig or JepaFlowConfig
+        Of the network that moves constituents; the first and the last are for the task "pretrain" or "generator".
     prompts : PromptConfig
     conditions : JetRecipe
         What the network is told about the jet; of pT, mass and multiplicity, which the prompts have.
@@ -85,7 +87,7 @@ class JetFlowConfig:
     def told(self) -> int:
         """How many numbers about a jet the network is told."""
         found = self.particles
-        return found.told if isinstance(found, OmniLearnConfig) else found.body.conditions
+        return found.body.conditions if isinstance(found, OmniLearnedConfig) else found.told
 
     @staticmethod
     def preset(name: str, *, classes: tuple[str, ...], network: str = "omnilearned") -> JetFlowConfig:
@@ -94,10 +96,10 @@ class JetFlowConfig:
         Parameters
         ----------
         name : str
-            Of `PET2Config.preset` or `PETConfig.preset`.
+            Of `PET2Config.preset`, `PETConfig.preset` or `JetEncoderConfig.preset`.
         classes : tuple of str
-        network : {"omnilearned", "omnilearn"}
-            With flow matching, or with diffusion.
+        network : {"omnilearned", "omnilearn", "jepa"}
+            With flow matching, with diffusion, and with flow matching.
         """
         if network not in NETWORKS:
             msg = f"unknown network {network!r}; expected one of {', '.join(NETWORKS)}"
@@ -105,6 +107,8 @@ class JetFlowConfig:
         particles: NetworkConfig
         if network == "omnilearn":
             particles = OmniLearnConfig(PETConfig.preset(name), classes, JET_KINEMATICS)
+        elif network == "jepa":
+            particles = JepaFlowConfig.preset(name, classes=classes, conditions=JET_KINEMATICS.width)
         else:
             particles = OmniLearnedConfig.preset(name, classes=classes, conditions=JET_KINEMATICS.width)
         prompts = PromptConfig(classes=len(classes), max_multiplicity=particles.recipe.max_particles)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from jetlab.objectives.diffusion import Diffusion
 from jetlab.objectives.flow import FlowMatching
 from jetlab.objectives.loss import Loss
+from jetlab.objectives.masked import MaskedParticles
+from jetlab.objectives.next_particle import NextParticle
 from jetlab.objectives.reconstruction import reconstruction
 from jetlab.objectives.supervised import classification, regression
 from jetlab.objectives.tokens import masked_particles, next_token, next_token_and_masked, prompt_likelihood
@@ -13,6 +15,8 @@ __all__ = [
     "Diffusion",
     "FlowMatching",
     "Loss",
+    "MaskedParticles",
+    "NextParticle",
     "classification",
     "masked_particles",
     "next_token",

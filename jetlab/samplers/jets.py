@@ -14,6 +14,7 @@ from jetlab.jets import Jets, concatenate
 from jetlab.models.alpha import OmniJetAlpha
 from jetlab.models.jetflow import JetFlow
 from jetlab.models.omnijet import OmniJet
+from jetlab.models.token_writer import TokenWriter
 from jetlab.models.tokens import TokenSequences
 from jetlab.samplers.choice import Choice
 from jetlab.samplers.particles import Method, Path, move_particles
@@ -26,10 +27,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Generator", "generate", "stream"]
 
-Generator = OmniJet | OmniJetAlpha | JetFlow
+Generator = OmniJet | OmniJetAlpha | TokenWriter | JetFlow
 """Models that generate jets."""
 
-NAMES: dict[type, str] = {OmniJet: "omnijet", OmniJetAlpha: "omnijet-alpha", JetFlow: "jet-flow"}
+NAMES: dict[type, str] = {
+    OmniJet: "omnijet",
+    OmniJetAlpha: "omnijet-alpha",
+    TokenWriter: "token-writer",
+    JetFlow: "jet-flow",
+}
 """What generated jets say that they come from, if the model itself was given."""
 
 
@@ -59,7 +65,7 @@ def generate(
 
     Parameters
     ----------
-    model : OmniJet, OmniJetAlpha, JetFlow or str
+    model : OmniJet, OmniJetAlpha, TokenWriter, JetFlow or str
         A model, or the name or folder of one for `jetlab.from_pretrained`.
     n : int
         Number of jets in all, shared equally among the classes.
@@ -206,7 +212,7 @@ def stream(
 class _ByTokens:
     """One token after the other."""
 
-    model: OmniJet | OmniJetAlpha
+    model: OmniJet | OmniJetAlpha | TokenWriter
     choice: Choice
 
     def meta(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import torch
 
 from jetlab.errors import JetLabError
 from jetlab.models.alpha import OmniJetAlpha
+from jetlab.models.jepa_encoder import JetEncoder
 from jetlab.models.jetflow import JetFlow
 from jetlab.models.omnilearn import OmniLearn
 from jetlab.models.omnilearned import OmniLearned
@@ -76,6 +77,8 @@ def backbone_of(model: nn.Module) -> nn.Module:
     if isinstance(model, JetFlow):
         conditions = model.config.conditions
         model = model.particles
+    if isinstance(encoder := getattr(model, "encoder", None), JetEncoder):
+        return copy.deepcopy(encoder)
     if isinstance(model, OmniLearned) and model.classifier is not None:
         return JetReader.of(model, conditions=conditions)
     backbone = model.backbone if isinstance(model, Tagger) else model

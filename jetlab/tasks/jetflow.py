@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from jetlab.errors import InvalidJetsError
+from jetlab.errors import InvalidJetsError, JetLabError
+from jetlab.models.jepa_encoder import JetEncoder
+from jetlab.models.jepa_flow import JepaFlowConfig
+from jetlab.models.jepa_start import take_over
 from jetlab.models.jetflow import JetFlow, JetFlowConfig
 from jetlab.objectives import Diffusion, FlowMatching
 from jetlab.tasks.prompts import train_prompts
@@ -37,6 +40,7 @@ def train_jetflow(
     *,
     preset: str = "tiny",
     network: str = "omnilearned",
+    start: JetEncoder | None = None,
     objective: FlowMatching | Diffusion | None = None,
     prompt_steps: int = 2000,
     steps: int = 10_000,
@@ -56,8 +60,11 @@ def train_jetflow(
     train, valid : Jets
         Labelled jets with the same class list.
     preset : str
-    network : {"omnilearned", "omnilearn"}
+    network : {"omnilearned", "omnilearn", "jepa"}
         What moves constituents: both as for `jetlab.models.jetflow.JetFlowConfig.preset`.
+    start : JetEncoder, optional
+        A pretrained encoder, such as `jetlab.tasks.finetune.backbone_of` gives, that the network "jepa" begins with,
+        whatever the preset.
     objective : FlowMatching or Diffusion, optional
         That of the network: flow matching as in OmniLearned (arXiv:2510.24066), without the contrastive part, or
         diffusion as in OmniLearn (arXiv:2404.16091).
@@ -87,13 +94,15 @@ def train_jetflow(
     ------
     InvalidJetsError
         If the jets carry no labels or their class lists differ.
+    JetLabError
+        If a pretrained encoder is given to another network.
     """
     if train.label is None or valid.label is None or train.classes != valid.classes:
         msg = "training and validation jets must be labelled with the same classes"
         raise InvalidJetsError(msg)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = JetFlow(JetFlowConfig.preset(preset, classes=train.classes, network=network))
+        model = _untrained(preset, train.classes, network, start)
     folder = None if out is None else Path(out)
     prompts = train_prompts(
         model.prompts,
@@ -132,3 +141,17 @@ def train_jetflow(
         stop=stop,
     )
     return JetFlowTraining(model, prompts, particles)
+
+
+def _untrained(preset: str, classes: tuple[str, ...], network: str, start: JetEncoder | None) -> JetFlow:
+    """A model of the preset, or one of the sizes of a pretrained encoder, which it begins with."""
+    config = JetFlowConfig.preset(preset, classes=classes, network=network)
+    if start is None:
+        return JetFlow(config)
+    if not isinstance(config.particles, JepaFlowConfig):
+        msg = f"the network {network} has no JEPA encoder to begin with; take network='jepa'"
+        raise JetLabError(msg)
+    encoder = replace(start.config, told=config.told)
+    model = JetFlow(replace(config, particles=replace(config.particles, encoder=encoder)))
+    take_over(model.particles.encoder, start)  # type: ignore[arg-type]
+    return model

@@ -50,6 +50,24 @@ def _jet_flow() -> Any:
     return JetFlow
 
 
+def _jepa_flow() -> Any:
+    from jetlab.models.jepa_flow import JepaFlow
+
+    return JepaFlow
+
+
+def _masked_model() -> Any:
+    from jetlab.models.masked import MaskedModel
+
+    return MaskedModel
+
+
+def _token_writer() -> Any:
+    from jetlab.models.token_writer import TokenWriter
+
+    return TokenWriter
+
+
 def _omnilearned() -> Any:
     from jetlab.models.omnilearned import OmniLearned
 
@@ -89,6 +107,9 @@ ARCHITECTURES: dict[str, Callable[[], Any]] = {
     "fpnd-net": _fpnd_net,
     "mpgan": _mpgan,
     "jet-flow": _jet_flow,
+    "jepa-flow": _jepa_flow,
+    "masked-model": _masked_model,
+    "token-writer": _token_writer,
     "tagger": _tagger,
     "vqvae": _vqvae,
     "binned": _binned,
