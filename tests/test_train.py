@@ -366,6 +366,22 @@ def test_validation_and_averaging_do_not_disturb_training():
     np.testing.assert_array_equal(raw, smooth)
 
 
+@pytest.mark.parametrize("valid", [VALID, None])
+def test_what_a_watcher_finds_is_in_the_history_and_changes_nothing(valid):
+    def look(model: nn.Module) -> dict[str, float]:
+        assert not model.training
+        torch.rand(3)
+        return {"size": float(model[0].weight.norm())}
+
+    watched = fit(toy(), squared, TRAIN, valid, watch=look, **(SETTINGS | {"steps": 125}))
+    plain = fit(toy(), squared, TRAIN, valid, **(SETTINGS | {"steps": 125}))
+    assert torch.equal(weights(watched), weights(plain))
+    found = watched.history.dropna(subset=["size"])
+    assert found["step"].tolist() == [20, 40, 60, 80, 100, 120, 125]
+    assert found["size"].iloc[-1] == pytest.approx(float(watched.model[0].weight.norm()), rel=1e-6)
+    assert "size" not in plain.history
+
+
 def test_the_best_validation_is_kept():
     run = train(steps=40, lr=0.3, schedule="constant", valid_every=1, ema=None)
     losses = run.history["valid_loss"]

@@ -58,6 +58,7 @@ def fit(
     title: str = "training",
     stop: Callable[[], bool] | None = None,
     on_step: Callable[[int, dict[str, float]], None] | None = None,
+    watch: Callable[[nn.Module], Mapping[str, float]] | None = None,
     on_start: Callable[[Run], None] | None = None,
 ) -> Run:
     """Train a model in place.
@@ -124,6 +125,9 @@ def fit(
         Asked after every step; training stops when it returns True. Ctrl-C does the same.
     on_step : callable, optional
         Given (step, terms) after every step, counted from 1.
+    watch : callable, optional
+        Given the model, in evaluation mode and with averaged weights if there are any, at every validation (or as often
+        without one); the numbers it returns are in the history under its names. See `jetlab.tasks.watching`.
     on_start : callable, optional
         Given the `Run` before the first step. With `fit` in a thread of its own, another thread can so look at the
         history while it grows, and call `Run.stop`.
@@ -180,7 +184,7 @@ def fit(
             interrupt_stops(training.run),
             shown(progress, title=title, done=training.run.steps, total=total) as show,
         ):
-            training.go_on(Habits(show, stop, on_step, valid_every or max(1, total // 20), checkpoint_every))
+            training.go_on(Habits(show, stop, on_step, watch, valid_every or max(1, total // 20), checkpoint_every))
     return training.run
 
 

@@ -79,6 +79,7 @@ class Habits:
     show: Show
     stop: Callable[[], bool] | None
     on_step: Callable[[int, dict[str, float]], None] | None
+    watch: Callable[[nn.Module], Mapping[str, float]] | None
     valid_every: int
     checkpoint_every: int | None
 
@@ -237,12 +238,14 @@ class Training:
     def _write_down(self, habits: Habits, *, each: bool) -> None:
         """Show the last steps, validate where it is time to, and add a row to the history."""
         step, end = self.run.steps, self.run.finished
-        validate = self.valid is not None and (step % habits.valid_every == 0 or end)
-        row = validate or end or step <= 100 or step % 10 == 0
+        due = step % habits.valid_every == 0 or end
+        validate, watch = due and self.valid is not None, habits.watch if due else None
+        row = validate or watch or end or step <= 100 or step % 10 == 0
         if row or each:
             self._report(habits)
         if row:
-            self._record(self._validate() if validate else {})
+            found = {f"valid_{name}": value for name, value in self._validate().items()} if validate else {}
+            self._record(found | (self._watched(watch) if watch else {}))
 
     def _report(self, habits: Habits) -> None:
         self._read()
@@ -254,11 +257,11 @@ class Training:
                 habits.on_step(step + 1, terms)
         self._unreported.clear()
 
-    def _record(self, valid: dict[str, float]) -> None:
+    def _record(self, found: dict[str, float]) -> None:
         run = self.run
         where = {"step": run.steps, "epoch": (run.steps - 1) // self.per_epoch, "seconds": round(run.seconds, 3)}
         rates = {"lr": self.rates(run.steps - 1)}
-        run.rows.add(where | rates | self.means.values() | {f"valid_{name}": v for name, v in valid.items()})
+        run.rows.add(where | rates | self.means.values() | found)
         self.means = Means()
 
     @torch.no_grad()
@@ -278,6 +281,16 @@ class Training:
             self._keep_best(means.values())
         engine.set_random_state(self.device, before)
         return means.values()
+
+    @torch.no_grad()
+    def _watched(self, watch: Callable[[nn.Module], Mapping[str, float]]) -> dict[str, float]:
+        """What a watcher makes of the model, which is left as it was."""
+        self.model.eval()
+        before = engine.random_state(self.device)
+        with contextlib.nullcontext() if self.average is None else self.average.in_place():
+            found = dict(watch(self.model))
+        engine.set_random_state(self.device, before)
+        return found
 
     def _keep_best(self, terms: dict[str, float]) -> None:
         run = self.run
