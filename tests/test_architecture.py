@@ -24,7 +24,7 @@ PACKAGE = ROOT / "jetlab"
 
 FLOORS = (
     ("errors", "vocabulary", "jets", "observables", "kernels"),
-    ("features", "data", "batches"),
+    ("features", "data", "batches", "masking"),
     ("models",),
     ("objectives", "train", "zoo", "samplers"),
     ("evaluate", "tasks"),
@@ -55,6 +55,7 @@ FORBIDDEN = {
     "observables": SCREENS | FILES | {"torch", "pythia8mc"},
     "features": SCREENS | FILES | SIMULATORS,
     "batches": SCREENS | FILES | SIMULATORS,
+    "masking": SCREENS | FILES | SIMULATORS,
     "data": SCREENS,
     "models": SCREENS | FILES | SIMULATORS | {"pandas", "tqdm"},
     "objectives": SCREENS | FILES | SIMULATORS | {"pandas", "tqdm"},

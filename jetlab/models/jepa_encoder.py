@@ -23,8 +23,9 @@ from jetlab.kernels.attention import attend
 from jetlab.models.blocks import mlp
 from jetlab.models.encoding import Encoding
 from jetlab.models.jepa_tokens import GroupTokens, ParticleTokens, Places
+from jetlab.models.slots import at_slots, first_slots, to_slots
 
-__all__ = ["JetEncoder", "JetEncoderConfig", "PairBias", "TokenKind", "pair_features"]
+__all__ = ["Block", "JetEncoder", "JetEncoderConfig", "PairBias", "TokenKind", "pair_features"]
 
 TokenKind = Literal["particles", "groups", "subjets"]
 """What the encoder attends to."""
@@ -217,22 +218,25 @@ class Block(nn.Module):
     Parameters
     ----------
     width, heads, expansion : int
+    told : bool
+        Whether it can be told anything.
     """
 
-    def __init__(self, width: int, heads: int, *, expansion: int) -> None:
+    def __init__(self, width: int, heads: int, *, expansion: int = 4, told: bool = False) -> None:
         super().__init__()
         self.heads = heads
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.mlp = mlp(width, expansion * width, width)
-        self.told = nn.Linear(width, 4 * width)
-        nn.init.zeros_(self.told.weight)
-        nn.init.zeros_(self.told.bias)
+        self.told = nn.Linear(width, 4 * width) if told else None
+        if self.told is not None:
+            nn.init.zeros_(self.told.weight)
+            nn.init.zeros_(self.told.bias)
 
     def forward(self, x: Tensor, bias: Tensor, told: Tensor | None = None) -> Tensor:
         """Tokens ``(B, T, D)`` in and out; bias ``(B, H or 1, T, T)``; what is told ``(B, D)``."""
         first, second = self.norm1(x), None
-        if told is not None:
+        if told is not None and self.told is not None:
             scale1, shift1, scale2, shift2 = self.told(told)[:, None].chunk(4, -1)  # each (B, 1, D)
             first, second = first * (1 + scale1) + shift1, (1 + scale2, shift2)
         q, k, v = self.qkv(first).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each (B, H, T, d)
@@ -264,7 +268,7 @@ class JetEncoder(nn.Module):
         self.registers = nn.Embedding(c.registers, c.width) if c.registers else None
         self.time = mlp(c.width, c.width, c.width, activation=nn.SiLU)
         self.condition = mlp(c.told, c.width, c.width, activation=nn.SiLU) if c.told else None
-        self.blocks = nn.ModuleList(Block(c.width, c.heads, expansion=c.expansion) for _ in range(c.depth))
+        self.blocks = nn.ModuleList(Block(c.width, c.heads, expansion=c.expansion, told=True) for _ in range(c.depth))
         self.norm = nn.LayerNorm(c.width)
 
     @torch.no_grad()
@@ -316,12 +320,11 @@ class JetEncoder(nn.Module):
         told = self._told(batch, time, cond)
         tokens, jets, registers, parts = [], [], [], _parts(seen)
         for rows in parts:
-            order = _first(seen[rows])  # (b, t)
-            mask = seen[rows].gather(1, order)
-            bias = self._bias(_at(places.momenta[rows], order), mask, causal=causal)
-            first, x = self._read(_at(h[rows], order), bias, None if told is None else told[rows])
+            slots, mask = first_slots(seen[rows])  # both (b, t)
+            bias = self._bias(at_slots(places.momenta[rows], slots), mask, causal=causal)
+            first, x = self._read(at_slots(h[rows], slots), bias, None if told is None else told[rows])
             x = x * mask[..., None]
-            tokens.append(x.new_zeros(*seen[rows].shape, c.width).scatter(1, _each(order, x), x))
+            tokens.append(to_slots(x, slots, length=seen.shape[1]))
             jets.append(x.sum(1) / mask.sum(1, keepdim=True).clamp(min=1))
             registers.append(first)
         back = torch.cat(parts).argsort()
@@ -382,19 +385,3 @@ def _parts(seen: Tensor) -> tuple[Tensor, ...]:
     if seen.device.type != "cpu" or not len(seen):
         return (torch.arange(len(seen), device=seen.device),)
     return counts.argsort(stable=True).split(max(1, SLOTS // max(1, int(counts.max()))))
-
-
-def _first(seen: Tensor) -> Tensor:
-    """Places of the tokens that are seen, in their order, then of others, up to the most of any jet, ``(B, t)``."""
-    most = max(1, int(seen.sum(1).max())) if len(seen) else 1
-    return seen.int().argsort(dim=1, descending=True, stable=True)[:, :most]
-
-
-def _at(values: Tensor, places: Tensor) -> Tensor:
-    """Values ``(B, T, D)`` at these places ``(B, t)``, shape ``(B, t, D)``."""
-    return values.gather(1, _each(places, values))
-
-
-def _each(places: Tensor, values: Tensor) -> Tensor:
-    """Places ``(B, t)`` of each of the features of values ``(..., D)``, shape ``(B, t, D)``."""
-    return places[..., None].expand(-1, -1, values.shape[-1])

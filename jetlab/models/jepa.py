@@ -1,0 +1,223 @@
+"""HEP-JEPA (arXiv:2502.03933): one encoder sees part of a jet and predicts what another makes of the rest.
+
+The encoder that learns is shown some tokens. From them, and from where hidden tokens lie, a smaller network predicts
+what the second encoder, a running average of the first, makes of those when it sees the whole jet. Nothing is
+reconstructed and no class is needed.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from jetlab.batches import ParticleBatch, ParticleSet
+from jetlab.masking import MaskedBatch, MaskedSet, Masking
+from jetlab.models.blocks import mlp
+from jetlab.models.encoding import Encoding
+from jetlab.models.jepa_encoder import Block, JetEncoder, JetEncoderConfig, TokenKind
+from jetlab.models.pet2 import hidden_keys
+from jetlab.models.slots import at_slots, first_slots
+
+if TYPE_CHECKING:
+    from jetlab.features import Augmentations, Recipe
+    from jetlab.jets import Jets
+
+__all__ = ["Jepa", "JepaConfig", "Predicted", "Predictor"]
+
+
+@dataclass(frozen=True)
+class JepaConfig:
+    """Configuration of a `Jepa`; `preset` gives named ones.
+
+    Parameters
+    ----------
+    encoder : JetEncoderConfig
+        Of both encoders.
+    masking : Masking
+    width, depth, heads : int
+        Of the predictor.
+
+    Raises
+    ------
+    ValueError
+        If the width cannot be split into the heads.
+    """
+
+    encoder: JetEncoderConfig = field(default_factory=JetEncoderConfig)
+    masking: Masking = field(default_factory=Masking)
+    width: int = 32
+    depth: int = 2
+    heads: int = 4
+
+    def __post_init__(self) -> None:
+        if self.heads < 1 or self.width % self.heads:
+            msg = f"predictor width {self.width} cannot be split into {self.heads} heads; choose a multiple of them"
+            raise ValueError(msg)
+
+    @staticmethod
+    def preset(
+        name: str,
+        *,
+        tokens: TokenKind = "particles",
+        physics_bias: bool = True,
+        registers: int = 0,
+        recipe: Recipe | None = None,
+        masking: Masking | None = None,
+    ) -> JepaConfig:
+        """Model on a preset of `JetEncoderConfig`, with a predictor of half its width and depth.
+
+        Parameters
+        ----------
+        name : str
+        tokens, physics_bias, registers, recipe
+            As for `JetEncoderConfig`.
+        masking : Masking, optional
+        """
+        given: dict[str, Any] = {} if recipe is None else {"recipe": recipe}
+        c = JetEncoderConfig.preset(name, tokens=tokens, physics_bias=physics_bias, registers=registers, **given)
+        return JepaConfig(c, masking or Masking(), c.width // 2, c.depth // 2, c.heads)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-safe form."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(entries: Mapping[str, Any]) -> JepaConfig:
+        """Rebuild from `to_dict`."""
+        parts = {
+            "encoder": JetEncoderConfig.from_dict(entries["encoder"]),
+            "masking": Masking.from_dict(entries["masking"]),
+        }
+        return JepaConfig(**{**entries, **parts})
+
+
+class Predicted(NamedTuple):
+    """Hidden tokens of all jets as predicted and as they are, ``(m, D)``, and the tokens that were shown, ``(n, D)``.
+
+    A token that is in several targets of its jet is there several times.
+    """
+
+    predicted: Tensor
+    target: Tensor
+    context: Tensor
+
+
+class Predictor(nn.Module):
+    """Predicts tokens from others and from where they are: a transformer with a learned vector in place of each.
+
+    Parameters
+    ----------
+    config : JepaConfig
+    """
+
+    def __init__(self, config: JepaConfig) -> None:
+        super().__init__()
+        c = config
+        self.enter, self.leave = nn.Linear(c.encoder.width, c.width), nn.Linear(c.width, c.encoder.width)
+        self.place = mlp(2, c.width, c.width)
+        self.token = nn.Parameter(nn.init.trunc_normal_(torch.empty(c.width), std=0.02))
+        self.blocks = nn.ModuleList(Block(c.width, c.heads) for _ in range(c.depth))
+        self.norm = nn.LayerNorm(c.width)
+
+    def forward(self, context: Encoding, directions: Tensor, hidden: Tensor) -> Tensor:
+        """Predict the tokens of each target separately.
+
+        Parameters
+        ----------
+        context : Encoding
+            Tokens that are shown, ``(B, T, D)``.
+        directions : Tensor, shape (B, T, 2)
+            Rapidity and azimuth of all tokens.
+        hidden : Tensor of bool, shape (B, K, T)
+
+        Returns
+        -------
+        Tensor, shape (m, D)
+            Tokens with a True in `hidden`, in its order.
+        """
+        goes = hidden.shape[1]
+        where = self.place(directions / 0.2)  # (B, T, W)
+        slots, known = first_slots(context.mask)
+        seen = self.enter(at_slots(context.particles, slots)) + at_slots(where, slots)  # (B, c, W)
+        asked, wanted = first_slots(hidden.flatten(0, 1))  # (B K, t)
+        asking = self.token + at_slots(where.repeat_interleave(goes, 0), asked)
+        x = torch.cat([seen.repeat_interleave(goes, 0), asking], 1)  # (B K, c + t, W)
+        first = torch.arange(known.shape[1], device=known.device) == 0  # seen also where a jet is empty
+        bias = hidden_keys(torch.cat([(known | first).repeat_interleave(goes, 0), wanted], 1))
+        for block in self.blocks:
+            x = block(x, bias)
+        return self.leave(self.norm(x[:, seen.shape[1] :][wanted]))
+
+
+class Jepa(nn.Module):
+    """Two encoders and a predictor; the second encoder is what is kept of the training.
+
+    Parameters
+    ----------
+    config : JepaConfig
+    """
+
+    updates: Tensor
+
+    def __init__(self, config: JepaConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.context = JetEncoder(config.encoder)
+        self.target = copy.deepcopy(self.context).requires_grad_(requires_grad=False)
+        self.predictor = Predictor(config)
+        self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
+
+    @property
+    def recipe(self) -> Recipe:
+        """How jets become the inputs."""
+        return self.config.encoder.recipe
+
+    def prepare(self, jets: Jets, *, seed: int = 0, augment: Augmentations | None = None) -> MaskedSet:
+        """Jets as the model reads them, from which batches of any rows are cut, with masks.
+
+        Parameters
+        ----------
+        jets : Jets
+        seed : int
+            Of masks and augmentations.
+        augment : Augmentations, optional
+        """
+        particles = ParticleSet(jets, self.recipe, subjets=self.config.encoder.subjets)
+        return MaskedSet(particles, self.config.masking, places=self.context.places, seed=seed, augment=augment)
+
+    def encode(self, batch: ParticleBatch) -> Encoding:
+        """What the second encoder makes of whole jets."""
+        return self.target.encode(batch)
+
+    def forward(self, masked: MaskedBatch) -> Predicted:
+        """Predict the hidden tokens of jets from those that are shown."""
+        context = self.context.encode(masked.batch, visible=masked.context)
+        directions = self.context.places(masked.batch).momenta[..., 1:3]
+        predicted = self.predictor(context, directions, masked.targets)
+        with torch.no_grad():
+            tokens = self.target.encode(masked.batch).particles
+            tokens = F.layer_norm(tokens, tokens.shape[-1:])
+        goes = tokens[:, None].expand(-1, masked.targets.shape[1], -1, -1)
+        return Predicted(predicted, goes[masked.targets], context.particles[context.mask])
+
+    @torch.no_grad()
+    def follow(self, momentum: float) -> None:
+        """Move the second encoder towards the first, all the less, the nearer the momentum is to 1."""
+        for follower, leader in zip(self.target.parameters(), self.context.parameters(), strict=True):
+            follower.lerp_(leader, 1 - momentum)
+        self.updates += 1
+
+    @staticmethod
+    def from_config(config: Mapping[str, Any]) -> Jepa:
+        """Untrained model of the architecture in `config_dict`."""
+        return Jepa(JepaConfig.from_dict(config))
+
+    def config_dict(self) -> dict[str, Any]:
+        """JSON-safe configuration."""
+        return self.config.to_dict()
