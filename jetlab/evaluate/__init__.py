@@ -1,6 +1,7 @@
 """Measures that judge generated jets: distances with uncertainties and truth-vs-truth floors, and histograms."""
 
 from jetlab.evaluate.codebook import codebook_counts, codebook_usage
+from jetlab.evaluate.collapse import effective_rank, similarity, spread
 from jetlab.evaluate.comparison import Comparison, compare, compare_by_class
 from jetlab.evaluate.distances import Distance, floor, ks, measure, wasserstein
 from jetlab.evaluate.emd import coverage_and_matching, emds
@@ -10,6 +11,7 @@ from jetlab.evaluate.images import average_image
 from jetlab.evaluate.jetnet import JetNetPlan, jetnet_table
 from jetlab.evaluate.nearest import nearest_jet
 from jetlab.evaluate.observed import Observed, observe
+from jetlab.evaluate.probes import Embedded, linear_probe, neighbour_probe
 from jetlab.evaluate.relative import relative_particles
 from jetlab.evaluate.resolution import QUANTITIES
 from jetlab.evaluate.samples import Sample
@@ -22,6 +24,7 @@ __all__ = [
     "Comparison",
     "Confusion",
     "Distance",
+    "Embedded",
     "JetNetPlan",
     "Observed",
     "Ratio",
@@ -39,6 +42,7 @@ __all__ = [
     "confusion_matrix",
     "coverage_and_matching",
     "distance_table",
+    "effective_rank",
     "emds",
     "floor",
     "fpd",
@@ -46,8 +50,10 @@ __all__ = [
     "jetnet_table",
     "kpd",
     "ks",
+    "linear_probe",
     "measure",
     "nearest_jet",
+    "neighbour_probe",
     "observe",
     "physics_distances",
     "ratio",
@@ -57,6 +63,8 @@ __all__ = [
     "resolution",
     "separation",
     "shape",
+    "similarity",
+    "spread",
     "tagging_table",
     "token_cloud",
     "wasserstein",
