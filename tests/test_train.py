@@ -378,7 +378,7 @@ def test_what_a_watcher_finds_is_in_the_history_and_changes_nothing(valid):
     assert torch.equal(weights(watched), weights(plain))
     found = watched.history.dropna(subset=["size"])
     assert found["step"].tolist() == [20, 40, 60, 80, 100, 120, 125]
-    assert found["size"].iloc[-1] == pytest.approx(float(watched.model[0].weight.norm()), rel=1e-6)
+    assert found["size"].iloc[-1] == pytest.approx(float(watched.model[0].weight.detach().norm()), rel=1e-6)
     assert "size" not in plain.history
 
 
