@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jetlab.objectives.diffusion import Diffusion
 from jetlab.objectives.flow import FlowMatching
+from jetlab.objectives.jepa import JEPA
 from jetlab.objectives.loss import Loss
 from jetlab.objectives.masked import MaskedParticles
 from jetlab.objectives.next_particle import NextParticle
@@ -12,6 +13,7 @@ from jetlab.objectives.supervised import classification, regression
 from jetlab.objectives.tokens import masked_particles, next_token, next_token_and_masked, prompt_likelihood
 
 __all__ = [
+    "JEPA",
     "Diffusion",
     "FlowMatching",
     "Loss",

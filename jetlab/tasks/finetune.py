@@ -15,6 +15,7 @@ import torch
 
 from jetlab.errors import JetLabError
 from jetlab.models.alpha import OmniJetAlpha
+from jetlab.models.jepa import Jepa
 from jetlab.models.jepa_encoder import JetEncoder
 from jetlab.models.jetflow import JetFlow
 from jetlab.models.omnilearn import OmniLearn
@@ -63,7 +64,7 @@ def backbone_of(model: nn.Module) -> nn.Module:
 
     Parameters
     ----------
-    model : OmniJetAlpha, JetFlow, OmniLearned, OmniLearn, Tagger or backbone
+    model : OmniJetAlpha, JetFlow, OmniLearned, OmniLearn, Jepa, Tagger or backbone
         A backbone has ``config`` and ``encode(batch)``.
 
     Raises
@@ -77,6 +78,8 @@ def backbone_of(model: nn.Module) -> nn.Module:
     if isinstance(model, JetFlow):
         conditions = model.config.conditions
         model = model.particles
+    if isinstance(model, Jepa):
+        return copy.deepcopy(model.target).requires_grad_()
     if isinstance(encoder := getattr(model, "encoder", None), JetEncoder):
         return copy.deepcopy(encoder)
     if isinstance(model, OmniLearned) and model.classifier is not None:
@@ -86,7 +89,7 @@ def backbone_of(model: nn.Module) -> nn.Module:
     if not (hasattr(backbone, "encode") and hasattr(backbone, "config")):
         msg = (
             f"a {type(model).__name__} cannot be fine-tuned: it has no backbone of its own. "
-            "Give an OmniJetAlpha, a JetFlow, an OmniLearned, an OmniLearn, a Tagger, or a backbone"
+            "Give an OmniJetAlpha, a JetFlow, an OmniLearned, an OmniLearn, a Jepa, a Tagger, or a backbone"
         )
         raise JetLabError(msg)
     return copy.deepcopy(backbone)

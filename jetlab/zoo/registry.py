@@ -50,6 +50,12 @@ def _jet_flow() -> Any:
     return JetFlow
 
 
+def _jepa() -> Any:
+    from jetlab.models.jepa import Jepa
+
+    return Jepa
+
+
 def _jepa_flow() -> Any:
     from jetlab.models.jepa_flow import JepaFlow
 
@@ -107,6 +113,7 @@ ARCHITECTURES: dict[str, Callable[[], Any]] = {
     "fpnd-net": _fpnd_net,
     "mpgan": _mpgan,
     "jet-flow": _jet_flow,
+    "jepa": _jepa,
     "jepa-flow": _jepa_flow,
     "masked-model": _masked_model,
     "token-writer": _token_writer,
