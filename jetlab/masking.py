@@ -243,6 +243,11 @@ class MaskedSet:
         return len(self.particles)
 
     @property
+    def drawn(self) -> str:
+        """What is drawn when a batch is cut: a training that is resumed must draw the same."""
+        return f"{self.masking} {self.augment} of seed {self.seed}"
+
+    @property
     def lengths(self) -> npt.NDArray[np.int64]:
         """Number of constituents of each jet, shape ``(n,)``."""
         return self.particles.lengths

@@ -229,4 +229,5 @@ def _name(objective: Objective) -> str:
 
 def _fingerprint(data: Dataset) -> str:
     lengths = np.ascontiguousarray(data.lengths, dtype=np.int64)
-    return f"{len(data)} rows of {lengths.sum()} items (checksum {zlib.crc32(lengths.tobytes()):08x})"
+    drawn = f", {data.drawn}" if hasattr(data, "drawn") else ""
+    return f"{len(data)} rows of {lengths.sum()} items (checksum {zlib.crc32(lengths.tobytes()):08x}){drawn}"
