@@ -16,7 +16,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jetlab import evaluate, observables, plots, tasks
+    from jetlab import evaluate, observables, plots, tasks, widgets
     from jetlab.data import datasets, fetch, load_events, load_jets, load_pairs, stream_jets, write_jets
     from jetlab.data.simulate import simulate
     from jetlab.evaluate import compare, compare_by_class
@@ -51,6 +51,7 @@ __all__ = [
     "simulate",
     "stream_jets",
     "tasks",
+    "widgets",
     "write_jets",
 ]
 

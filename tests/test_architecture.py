@@ -268,7 +268,7 @@ def third_party(statements: list[Import]) -> dict[str, str]:
 def test_the_package_imports_only_what_it_declares():
     declared = names_in(project()["dependencies"])
     extras = project()["optional-dependencies"]
-    optional = names_in([*extras["simulate"], *extras["filters"]]) | {"ipython", "triton"}
+    optional = names_in([*extras["simulate"], *extras["filters"], *extras["notebook"]]) | {"ipython", "triton"}
     undeclared = {p: where for p, where in third_party(IMPORTS).items() if p not in declared | optional}
     assert not undeclared, f"imported but not in pyproject.toml: {undeclared}"
 
