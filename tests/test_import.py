@@ -33,7 +33,7 @@ PUBLIC = {
     *("load_jets", "stream_jets", "write_jets", "datasets", "fetch", "simulate", "Jets", "concatenate"),
     *("load_events", "load_pairs", "Events", "Pairs"),
     *("list_models", "from_pretrained", "save_pretrained", "fit", "generate"),
-    *("compare", "compare_by_class", "evaluate", "observables", "plots", "tasks"),
+    *("compare", "compare_by_class", "evaluate", "observables", "plots", "tasks", "widgets"),
     "__version__",
 }
 
