@@ -180,7 +180,7 @@ def test_parts_that_do_not_fit_are_refused() -> None:
         TokenWriterConfig(replace(encoder, tokens="groups"), prompts)
     with pytest.raises(ValueError, match="told 2 numbers about a jet, the recipe jet-kinematics has 3"):
         TokenWriterConfig(replace(encoder, told=2), prompts)
-    with pytest.raises(ValueError, match="prompts are of 10 classes, expected those of 1 names"):
+    with pytest.raises(ValueError, match="prompts are of 10 classes, expected 1"):
         TokenWriterConfig(encoder, prompts, classes=("QCD",))
     with pytest.raises(ValueError, match="do not give the inputs of pet2-types"):
         TokenWriterConfig(replace(encoder, recipe=PET2_RECIPES["types"]), prompts)

@@ -174,7 +174,7 @@ def test_seeds_have_labels_of_their_own_and_validation_is_not_learned_from() -> 
     from jetlab.tasks.transfer import _Study
 
     study = _Study(
-        toy_alpha(), TRAIN, TEST, classes=PAIR, sizes=(20, 60), seeds=2, head="mlp", hidden=(8,), background=None,
+        toy_alpha(), TRAIN, TEST, classes=PAIR, sizes=(20, 60), seeds=(0, 1), head="mlp", hidden=(8,), background=None,
         budget=SHORT, precision="fp32", device="auto",
     )  # fmt: skip
     learn, watch = study._parts(20, 0)
@@ -184,6 +184,13 @@ def test_seeds_have_labels_of_their_own_and_validation_is_not_learned_from() -> 
     larger = set(np.concatenate(study._parts(60, 0)))
     assert set(learn) | set(watch) <= larger
     assert set(learn) != set(study._parts(20, 1)[0])
+
+
+def test_seeds_can_be_named() -> None:
+    both, one = (curve(toy_alpha(), modes=("scratch",), sizes=(20,), seeds=seeds) for seeds in (2, (1,)))
+    assert one["seed"].tolist() == [1]
+    expected = both[both["seed"] == 1].reset_index(drop=True)
+    assert one[["accuracy", "auc", "valid_loss"]].equals(expected[["accuracy", "auc", "valid_loss"]])
 
 
 def test_too_few_jets_are_refused() -> None:

@@ -41,7 +41,7 @@ class TokenWriterConfig:
     grid : BinnedConfig
         Cells of constituents, see `jetlab.models.constituent_grid`.
     classes : tuple of str
-        Classes that can be asked for.
+        Classes that can be asked for; none if the model writes the mixture that it was trained on.
     conditions : JetRecipe
         What the model is told about the jet; of pT, mass and multiplicity, which the prompts have.
     head_depth : int
@@ -70,8 +70,8 @@ class TokenWriterConfig:
                 f"{self.conditions.width}; give the encoder as many, or none"
             )
             raise ValueError(msg)
-        if not self.classes or self.prompts.classes != len(self.classes):
-            msg = f"the prompts are of {self.prompts.classes} classes, expected those of {len(self.classes)} names"
+        if self.prompts.classes != max(1, len(self.classes)):
+            msg = f"the prompts are of {self.prompts.classes} classes, expected {max(1, len(self.classes))}"
             raise ValueError(msg)
         check_grid(self.grid, self.encoder.recipe)
 
@@ -79,7 +79,7 @@ class TokenWriterConfig:
     def preset(name: str, *, classes: tuple[str, ...] = CLASSES) -> TokenWriterConfig:
         """Writer on a preset of `JetEncoderConfig`, which is told the kinematics of jets."""
         encoder = JetEncoderConfig.preset(name, told=JET_KINEMATICS.width)
-        prompts = PromptConfig(classes=len(classes), max_multiplicity=encoder.recipe.max_particles)
+        prompts = PromptConfig(classes=max(1, len(classes)), max_multiplicity=encoder.recipe.max_particles)
         return TokenWriterConfig(encoder, prompts, classes=tuple(classes))
 
     def to_dict(self) -> dict[str, Any]:
@@ -163,7 +163,7 @@ class TokenWriter(nn.Module):
         Parameters
         ----------
         batch : ParticleBatch
-            Labelled jets, with what the model is told about them.
+            Jets with what the model is told about them, labels included if it can be asked for classes.
 
         Returns
         -------
@@ -173,11 +173,11 @@ class TokenWriter(nn.Module):
         Raises
         ------
         InvalidJetsError
-            If the batch has no labels, or the model is told nothing about its jets.
+            If the batch has no labels that are needed, or the model is told nothing about its jets.
         """
-        if batch.label is None or batch.cond is None:
-            missing = "labels" if batch.label is None else "conditions"
-            msg = f"a TokenWriter is told class and kinematics of each jet, the batch has no {missing}; use its prepare"
+        if batch.cond is None or (self.classes and batch.label is None):
+            missing = "conditions" if batch.cond is None else "labels"
+            msg = f"a TokenWriter is told about each jet, but the batch has no {missing}; use its prepare"
             raise InvalidJetsError(msg)
         h, known = self._read(codes_of(self.tokenizer, batch), batch.mask, batch.label, batch.cond)
         return self.head.out(h[known])
@@ -188,7 +188,7 @@ class TokenWriter(nn.Module):
         last = batch.mask.sum(1, keepdim=True)
         return targets.scatter(1, last, self.vocabulary.stop)
 
-    def _read(self, codes: Tensor, mask: Tensor, label: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
+    def _read(self, codes: Tensor, mask: Tensor, label: Tensor | None, cond: Tensor) -> tuple[Tensor, Tensor]:
         """What the last layer sees before each code and after the last ``(B, N + 1, D)``, and where that is a place."""
         start = self.start(cond)[:, None]
         known = F.pad(mask, (1, 0), value=True)

@@ -7,6 +7,7 @@ from jetlab.objectives.flow import FlowMatching
 from jetlab.objectives.jepa import JEPA
 from jetlab.objectives.loss import Loss
 from jetlab.objectives.masked import MaskedParticles
+from jetlab.objectives.mixture import Mixture
 from jetlab.objectives.next_particle import NextParticle
 from jetlab.objectives.reconstruction import reconstruction
 from jetlab.objectives.supervised import classification, regression
@@ -18,6 +19,7 @@ __all__ = [
     "FlowMatching",
     "Loss",
     "MaskedParticles",
+    "Mixture",
     "NextParticle",
     "classification",
     "masked_particles",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from jetlab.batches import ParticleSet
 from jetlab.errors import InvalidJetsError, JetLabError
 from jetlab.models.jepa_encoder import JetEncoder
 from jetlab.models.jepa_flow import JepaFlowConfig
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from jetlab.jets import Jets
     from jetlab.train.engine import Precision
 
-__all__ = ["JetFlowTraining", "train_jetflow"]
+__all__ = ["JetFlowTraining", "fit_constituents", "train_jetflow", "untrained_jetflow"]
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def train_jetflow(
         raise InvalidJetsError(msg)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = _untrained(preset, train.classes, network, start)
+        model = untrained_jetflow(preset, train.classes, network=network, start=start)
     folder = None if out is None else Path(out)
     prompts = train_prompts(
         model.prompts,
@@ -119,13 +120,60 @@ def train_jetflow(
     )
     if not prompts.finished:
         return None
-    seen = model.prepare(train)
-    model.learn_range(seen)
-    particles = fit(
-        model.particles,
-        objective or (Diffusion() if network == "omnilearn" else FlowMatching(mean_over="particles")),
-        seen,
+    particles = fit_constituents(
+        model,
+        model.prepare(train),
         model.prepare(valid),
+        objective=objective or (Diffusion() if network == "omnilearn" else FlowMatching(mean_over="particles")),
+        steps=steps,
+        batch_size=batch_size,
+        lr=lr,
+        precision=precision,
+        device=device,
+        seed=seed,
+        out=None if folder is None else folder / "particles",
+        title="constituents (2 of 2)",
+        progress=progress,
+        stop=stop,
+    )
+    return JetFlowTraining(model, prompts, particles)
+
+
+def fit_constituents(
+    model: JetFlow,
+    train: ParticleSet,
+    valid: ParticleSet | None = None,
+    *,
+    objective: FlowMatching | Diffusion,
+    steps: int,
+    batch_size: int,
+    lr: float,
+    precision: Precision = "fp32",
+    device: str = "auto",
+    seed: int = 0,
+    out: Path | None = None,
+    title: str = "constituents",
+    progress: bool | Callable[[int, int], None] = True,
+    stop: Callable[[], bool] | None = None,
+) -> Run:
+    """Train the network of a `JetFlow` in place, and keep in which range its inputs are.
+
+    Parameters
+    ----------
+    model : JetFlow
+    train, valid : ParticleSet
+        From `JetFlow.prepare`.
+    objective, steps, batch_size, lr, precision, device, seed
+        As for `train_jetflow`.
+    out, title, progress, stop
+        As for `jetlab.fit`.
+    """
+    model.learn_range(train)
+    return fit(
+        model.particles,
+        objective,
+        train,
+        valid,
         steps=steps,
         batch_size=batch_size,
         optimizer="muon",
@@ -135,16 +183,20 @@ def train_jetflow(
         precision=precision,
         device=device,
         seed=seed,
-        out=None if folder is None else folder / "particles",
+        out=out,
         progress=progress,
-        title="constituents (2 of 2)",
+        title=title,
         stop=stop,
     )
-    return JetFlowTraining(model, prompts, particles)
 
 
-def _untrained(preset: str, classes: tuple[str, ...], network: str, start: JetEncoder | None) -> JetFlow:
-    """A model of the preset, or one of the sizes of a pretrained encoder, which it begins with."""
+def untrained_jetflow(
+    preset: str, classes: tuple[str, ...], *, network: str = "omnilearned", start: JetEncoder | None = None
+) -> JetFlow:
+    """A model of the preset, or one of the sizes of a pretrained encoder, which it begins with.
+
+    Parameters and errors as for `train_jetflow`.
+    """
     config = JetFlowConfig.preset(preset, classes=classes, network=network)
     if start is None:
         return JetFlow(config)

@@ -14,8 +14,6 @@ from jetlab.train.checkpoints import write_atomically
 if TYPE_CHECKING:
     import pandas as pd
 
-    from jetlab.tasks.finetune import Mode
-
 __all__ = ["Points", "Rates"]
 
 Rates = tuple[float, float]
@@ -54,12 +52,12 @@ class Points:
             with write_atomically(self.folder / "points.csv") as file:
                 file.write(self.frame().to_csv(index=False).encode())
 
-    def find(self, mode: Mode, size: int, seed: int) -> dict[str, Any] | None:
+    def find(self, mode: str, size: int, seed: int) -> dict[str, Any] | None:
         """The point of this mode, number of labels and seed, if there is one."""
         wanted = (mode, size, seed)
         return next((r for r in self.rows if (r["mode"], r["labels"], r["seed"]) == wanted), None)
 
-    def rates(self, mode: Mode, size: int, tune: int) -> Rates | None:
+    def rates(self, mode: str, size: int, tune: int) -> Rates | None:
         """Above `tune`, the rates of the lowest mean validation loss at the largest size up to it; else None."""
         smaller = [r for r in self.rows if r["mode"] == mode and r["labels"] <= tune < size]
         if not smaller:

@@ -81,7 +81,7 @@ def transfer_curve(
     classes: Sequence[str],
     sizes: Sequence[int],
     modes: Sequence[Mode] = MODES,
-    seeds: int = 3,
+    seeds: int | Sequence[int] = 3,
     background: str | None = None,
     head: str = "mlp",
     hidden: tuple[int, ...] = (128,),
@@ -109,8 +109,8 @@ def transfer_curve(
     sizes : sequence of int
         Labelled jets in all, validation included.
     modes : sequence of {"scratch", "frozen", "fine-tuned"}
-    seeds : int
-        Repetitions, each with labelled jets, weights and order of its own.
+    seeds : int or sequence of int
+        Repetitions, each with labelled jets, weights and order of its own: so many, or these.
     background : str, optional
         What rejections refer to; by default QCD if it is among the classes, else the first.
     head, hidden
@@ -147,12 +147,13 @@ def transfer_curve(
     InvalidJetsError
         If there are too few jets of a class.
     """
+    repetitions = range(seeds) if isinstance(seeds, int) else tuple(seeds)
     study = _Study(
-        model, train, test, classes=tuple(classes), sizes=tuple(sorted(set(sizes))), seeds=seeds, head=head,
+        model, train, test, classes=tuple(classes), sizes=tuple(sorted(set(sizes))), seeds=repetitions, head=head,
         hidden=hidden, background=background, budget=budget, precision=precision, device=device,
     )  # fmt: skip
     points = Points(None if out is None else Path(out), study.settings())
-    todo = [(mode, size, seed) for mode in modes for size in study.sizes for seed in range(seeds)]
+    todo = [(mode, size, seed) for mode in modes for size in study.sizes for seed in repetitions]
     with _bar(progress, len(todo)) as report:
         for mode, size, seed in todo:
             if points.find(mode, size, seed) is None:
@@ -255,7 +256,7 @@ class _Study:
         *,
         classes: tuple[str, ...],
         sizes: tuple[int, ...],
-        seeds: int,
+        seeds: Sequence[int],
         head: str,
         hidden: tuple[int, ...],
         background: str | None,
@@ -271,8 +272,8 @@ class _Study:
         reader = tagger_for(self.backbone, classes)
         label = labels_among(train, classes)
         self.jets, self.known = len(train), label
-        self.order = [_shuffled(label, len(classes), max(sizes), seed) for seed in range(seeds)]
-        self.rows = np.unique(np.concatenate(self.order, axis=None))
+        self.order = {seed: _shuffled(label, len(classes), max(sizes), seed) for seed in seeds}
+        self.rows = np.unique(np.concatenate(list(self.order.values()), axis=None))
         self.label = label[self.rows]
         self.data: Dataset = reader.prepare(train[self.rows])
         known = labels_among(test, classes)
