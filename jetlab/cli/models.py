@@ -26,6 +26,7 @@ app = typer.Typer(
 
 USES = {
     "generation": "jetlab generate --model {name} --n 1000 --out generated.parquet",
+    "pretraining": "jetlab train tagger train.parquet --model {name} --out my-tagger",
     "tagging": "jetlab train tagger train.parquet --model {name} --out my-tagger",
     "tokenization": "jetlab tokenize train.parquet --tokenizer {name} --out tokens.parquet",
 }

@@ -229,18 +229,34 @@ class GroupTokens(nn.Module):
         return Tokens(self.out(x).unflatten(0, places.mask.shape), places)
 
     def _summed(self, momenta: Tensor, members: Members) -> Places:
-        """Where groups of these particles ``(B, N, 4)`` are: the sum of their momenta."""
+        """Where groups of these particles ``(B, N, 4)`` are: the sum of their momenta.
+
+        It is taken around the mean direction of each group, so that the mass of a light group is not lost to rounding.
+        """
         jet, token, particle = members
+        rows, shape = jet * self.count + token, (len(momenta), self.count)
         pt, y, phi, _ = momenta[jet, particle].unbind(-1)
-        parts = torch.stack([pt * phi.cos(), pt * phi.sin(), pt * y.exp(), pt * (-y).exp(), torch.ones_like(pt)], -1)
-        sums = parts.new_zeros(len(momenta) * self.count, 5).index_add(0, jet * self.count + token, parts)
-        px, py, plus, minus, count = sums.unflatten(0, (len(momenta), self.count)).unbind(-1)  # E + pz and E - pz
+        total, by_y, by_phi, count = _sums(rows, shape, pt, pt * y, pt * phi, torch.ones_like(pt))
         mask = count > 0
-        px, plus, minus = (values.where(mask, 1) for values in (px, plus, minus))
-        pt2 = px.square() + py.square()
-        mass2 = (plus * minus - pt2).clamp(min=0)
-        total = torch.stack([pt2.clamp(min=1e-12).sqrt(), 0.5 * (plus / minus).log(), torch.atan2(py, px), mass2], -1)
-        return Places(total, mask)
+        total = total.where(mask, 1)
+        mean_y, mean_phi = by_y / total, by_phi / total
+        dy, dphi = y - mean_y.flatten()[rows], phi - mean_phi.flatten()[rows]
+        forward, backward, spread, short, aside = _sums(
+            rows, shape, pt * dy.expm1(), pt * (-dy).expm1(), 4 * pt * (dy / 2).sinh().square(),
+            2 * pt * (dphi / 2).sin().square(), pt * dphi.sin(),
+        )  # fmt: skip
+        along = total - short  # momentum in the mean direction; E ± pz are total + forward and total + backward
+        mass2 = total * (spread + 2 * short) + forward * backward - short.square() - aside.square()
+        rapidity = mean_y + 0.5 * ((forward / total).log1p() - (backward / total).log1p())
+        hardness = (along.square() + aside.square()).clamp(min=1e-12).sqrt()
+        azimuth = mean_phi + torch.atan2(aside, along)
+        return Places(torch.stack([hardness, rapidity, azimuth, mass2.clamp(min=0)], -1), mask)
+
+
+def _sums(rows: Tensor, shape: tuple[int, int], *values: Tensor) -> tuple[Tensor, ...]:
+    """Sums over the members of each group of values ``(m,)`` each, of this shape ``(B, T)`` each."""
+    sums = values[0].new_zeros(shape[0] * shape[1], len(values)).index_add(0, rows, torch.stack(values, -1))
+    return sums.unflatten(0, shape).unbind(-1)
 
 
 def _of_subjets(batch: ParticleBatch, count: int) -> Members:
