@@ -65,7 +65,9 @@ def test_all_parts_stand_on_one_encoder() -> None:
     assert len(trained) == len(set(trained))
     assert model.encoder is p["jepa"].target
     assert toy_pretrainer("masked", "flow").encoder is not None
-    assert isinstance(backbone_of(model), JetEncoder)
+    backbone = backbone_of(model)
+    assert isinstance(backbone, JetEncoder)
+    assert all(q.requires_grad for q in backbone.parameters())  # also of a copy of the averaged encoder
 
 
 def test_a_mixture_is_the_weighted_sum_of_its_parts() -> None:

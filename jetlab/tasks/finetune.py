@@ -81,7 +81,7 @@ def backbone_of(model: nn.Module) -> nn.Module:
     if isinstance(model, Jepa):
         return copy.deepcopy(model.target).requires_grad_()
     if isinstance(encoder := getattr(model, "encoder", None), JetEncoder):
-        return copy.deepcopy(encoder)
+        return copy.deepcopy(encoder).requires_grad_()
     if isinstance(model, OmniLearned) and model.classifier is not None:
         return JetReader.of(model, conditions=conditions)
     backbone = model.backbone if isinstance(model, Tagger) else model
