@@ -229,6 +229,16 @@ class Block(nn.Module):
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.mlp = mlp(width, expansion * width, width)
         self.told = nn.Linear(width, 4 * width) if told else None
+        self.start(depth=1)
+
+    @torch.no_grad()
+    def start(self, *, depth: int) -> None:
+        """Draw first weights for a network of so many blocks."""
+        small = 1 / math.sqrt(2 * depth)
+        for linear, gain in ((self.qkv, 1.0), (self.out, small), (self.mlp[0], 1.0), (self.mlp[-1], small)):
+            assert isinstance(linear, nn.Linear)
+            nn.init.xavier_uniform_(linear.weight, gain)
+            nn.init.zeros_(linear.bias)
         if self.told is not None:
             nn.init.zeros_(self.told.weight)
             nn.init.zeros_(self.told.bias)
@@ -270,6 +280,7 @@ class JetEncoder(nn.Module):
         self.condition = mlp(c.told, c.width, c.width, activation=nn.SiLU) if c.told else None
         self.blocks = nn.ModuleList(Block(c.width, c.heads, expansion=c.expansion, told=True) for _ in range(c.depth))
         self.norm = nn.LayerNorm(c.width)
+        self._draw()
 
     @torch.no_grad()
     def places(self, batch: ParticleBatch) -> Places:
@@ -370,6 +381,19 @@ class JetEncoder(nn.Module):
             condition = self.condition(cond)
             told = condition if told is None else told + condition
         return told
+
+    @torch.no_grad()
+    def _draw(self) -> None:
+        """First weights: no biases and small steps in the blocks, so that different tokens begin as different.
+
+        What all tokens have in common is what an encoder that predicts itself would collapse to.
+        """
+        for linear in (m for m in self.tokens.modules() if isinstance(m, nn.Linear)):
+            nn.init.xavier_uniform_(linear.weight)
+            nn.init.zeros_(linear.bias)
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            block.start(depth=len(self.blocks))
 
 
 def _waves(time: Tensor, width: int) -> Tensor:
