@@ -11,6 +11,8 @@ import torch
 
 import jetlab
 from jetlab.batches import ParticleBatch
+from jetlab.cli import main
+from jetlab.data import write_jets
 from jetlab.errors import InvalidJetsError, JetLabError
 from jetlab.features import PET2_RECIPES
 from jetlab.models.constituent_grid import GRID, codes_of, inputs_of
@@ -20,6 +22,7 @@ from jetlab.models.token_writer import TokenWriter, TokenWriterConfig
 from jetlab.models.tokens import NO_TARGET
 from jetlab.objectives import NextParticle
 from jetlab.tasks.finetune import backbone_of
+from jetlab.tasks.token_writer import train_token_writer
 from jetlab.train import fit
 from jetlab.zoo import from_pretrained, save_pretrained
 
@@ -172,6 +175,49 @@ def test_finished_jets_leave_without_a_trace(model: TokenWriter) -> None:
 
 def test_its_encoder_is_a_backbone(model: TokenWriter) -> None:
     assert isinstance(backbone_of(model), JetEncoder)
+
+
+def test_the_training_goes_on_after_a_stop_from_a_pretrained_encoder(tmp_path: Path) -> None:
+    start = JetEncoder(JetEncoderConfig(width=16, depth=2, heads=2, registers=1))
+    options = {"start": start, "prompt_steps": 2, "steps": 8, "batch_size": 20, "lr": 5e-3, "progress": False}
+    whole = train_token_writer(JETS, JETS, **options)
+    assert whole.model.config.encoder == replace(start.config, told=3)
+    untouched = train_token_writer(JETS, JETS, **(options | {"steps": 1, "lr": 1e-9}))
+    for name, weight in start.state_dict().items():
+        torch.testing.assert_close(untouched.model.encoder.state_dict()[name], weight, atol=1e-6, rtol=1e-5)
+    asked = iter([False] * 6 + [True] * 100)
+    part = train_token_writer(JETS, JETS, **options, out=tmp_path, stop=lambda: next(asked))
+    assert part is None or not part.writer.finished
+    rest = train_token_writer(JETS, JETS, **options, out=tmp_path)
+    for one, other in zip(whole.model.state_dict().values(), rest.model.state_dict().values(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_without_labels_it_learns_and_writes_one_mixture() -> None:
+    model = TokenWriter(TokenWriterConfig(toy_writer().config.encoder, PromptConfig(1, bins=8, width=8), COARSE, ()))
+    data = model.prepare(JETS)
+    model.learn_scale(data)
+    model.prompts.set_edges(JETS)
+    batch = data.batch(np.arange(8))
+    one, two = (NextParticle()(model, replace(batch, label=label))[0] for label in (batch.label, None))
+    torch.testing.assert_close(one, two)
+    jets = jetlab.generate(model, 5, max_constituents=4, progress=False)
+    assert len(jets) == 5
+    assert jets.label is None
+    with pytest.raises(JetLabError, match="cannot be asked for classes"):
+        jetlab.generate(model, 5, classes="QCD", progress=False)
+
+
+def test_the_command_trains_and_the_model_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write_jets(JETS, tmp_path / "jets.parquet")
+    words = ["train", "writer", file, "--steps", 1, "--prompt-steps", 1, "--batch-size", 8, "--out", tmp_path / "a"]
+    with pytest.raises(SystemExit) as ended:
+        main([str(word) for word in words])
+    assert not ended.value.code
+    folder = tmp_path / "a" / "model"
+    assert f"jetlab generate --model {folder}" in capsys.readouterr().out.replace("\n", "")
+    assert "13 x 13 x 13 bins" in (folder / "README.md").read_text(encoding="utf-8")
+    assert len(jetlab.generate(str(folder), 3, max_constituents=3, progress=False)) == 3
 
 
 def test_parts_that_do_not_fit_are_refused() -> None:

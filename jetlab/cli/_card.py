@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jetlab.models.omnijet import OmniJet
     from jetlab.train import Run
 
-__all__ = ["jetflow_card", "machine", "omnijet_card", "save_curves"]
+__all__ = ["jetflow_card", "machine", "omnijet_card", "save_curves", "training_section"]
 
 
 def machine() -> str:
@@ -71,7 +71,7 @@ jets = jetlab.generate("{name}", 1000, classes=["Tbqq"], seed=1)
 
 Jets come out around the axis η = φ = 0. Weights are kept in half precision.
 
-{_training(model, provenance)}"""
+{training_section(model, provenance)}"""
 
 
 PAPERS = {
@@ -115,7 +115,7 @@ jets = jetlab.generate("{name}", 1000, classes=["Tbqq"], seed=1, steps=16)
 Jets come out around the axis η = φ = 0, of massless constituents without charge or type, at most
 {model.max_constituents}. Weights are kept in half precision.
 
-{_training(model, provenance)}"""
+{training_section(model, provenance)}"""
 
 
 def _network(model: JetFlow) -> str:
@@ -128,7 +128,7 @@ def _network(model: JetFlow) -> str:
     return f"{kind}, {body.depth} blocks of width {body.width} with {body.heads} heads{near};\n  inputs {inputs}"
 
 
-def _training(model: nn.Module, provenance: Mapping[str, Any]) -> str:
+def training_section(model: nn.Module, provenance: Mapping[str, Any]) -> str:
     """What cards say about how a model was trained, stage by stage."""
     sizes = {part: sum(p.numel() for p in module.parameters()) for part, module in model.named_children()}
     jets, data = provenance["jets"], provenance["data"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +22,7 @@ from jetlab.cli._training import (
     interrupted,
     load,
     origin,
+    pretrained_encoder,
     show,
 )
 
@@ -95,7 +96,7 @@ def omnilearned(
         valid,
         preset=preset.value,
         network=network.value,
-        start=_encoder(start),
+        start=pretrained_encoder(start),
         objective=FlowMatching(contrastive=True, mean_over="particles") if contrastive else None,
         prompt_steps=prompt_steps,
         steps=steps,
@@ -122,14 +123,6 @@ def omnilearned(
     save_curves(folder, runs)
     wrote(folder)
     next_command(f"jetlab generate --model {folder} --out generated.parquet")
-
-
-def _encoder(start: str | None) -> Any:
-    """The encoder of a pretrained model."""
-    from jetlab.tasks.finetune import backbone_of
-    from jetlab.zoo import from_pretrained
-
-    return None if start is None else backbone_of(from_pretrained(start))
 
 
 def _runs(training: JetFlowTraining) -> dict[str, Run]:

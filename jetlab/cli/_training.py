@@ -31,6 +31,7 @@ __all__ = [
     "interrupted",
     "load",
     "origin",
+    "pretrained_encoder",
     "show",
     "split",
 ]
@@ -79,6 +80,14 @@ def split(jets: Jets, held_out: float | None) -> tuple[Jets, Jets]:
     period = HELD_OUT if held_out is None else round(1 / held_out)
     watched = np.arange(len(jets)) % period == period - 1
     return jets[~watched], jets[watched]
+
+
+def pretrained_encoder(name: str | None) -> Any:
+    """The encoder that a pretrained model brings along, by the name or folder of the model; None without one."""
+    from jetlab.tasks.finetune import backbone_of
+    from jetlab.zoo import from_pretrained
+
+    return None if name is None else backbone_of(from_pretrained(name))
 
 
 def interrupted(out: Path) -> NoReturn:

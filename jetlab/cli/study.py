@@ -7,6 +7,7 @@ import typer
 from jetlab.cli._study_calls import calls
 from jetlab.cli._study_generation import generation
 from jetlab.cli._study_jetnet import jetnet
+from jetlab.cli._study_pretraining import pretraining
 from jetlab.cli._study_steps import steps
 from jetlab.cli._study_tokens import tokens
 from jetlab.cli._study_transfer import transfer
@@ -24,6 +25,7 @@ def _group() -> None:
 app.command("calls")(calls)
 app.command("generation")(generation)
 app.command("jetnet")(jetnet)
+app.command("pretraining")(pretraining)
 app.command("steps")(steps)
 app.command("tokens")(tokens)
 app.command("transfer")(transfer)

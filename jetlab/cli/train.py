@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jetlab.cli import _train_alpha, _train_jepa, _train_omnilearned, _train_tagger, _train_tokenizer
+from jetlab.cli import _train_alpha, _train_jepa, _train_omnilearned, _train_tagger, _train_tokenizer, _train_writer
 from jetlab.cli._card import omnijet_card, save_curves
 from jetlab.cli._options import Seed
 from jetlab.cli._terminal import announce, next_command, wrote
@@ -44,6 +44,7 @@ app.command("jepa")(_train_jepa.jepa)
 app.command("omnilearned")(_train_omnilearned.omnilearned)
 app.command("tagger")(_train_tagger.tagger)
 app.command("tokenizer")(_train_tokenizer.tokenizer)
+app.command("writer")(_train_writer.writer)
 
 
 @app.command("omnijet")

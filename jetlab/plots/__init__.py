@@ -9,6 +9,7 @@ from jetlab.plots.confusion import confusion_matrix
 from jetlab.plots.generation import generation_quality
 from jetlab.plots.jets import jet_display, jet_image
 from jetlab.plots.overlay import overlay, overlays
+from jetlab.plots.pretraining import pretraining_figure
 from jetlab.plots.sampling import quality_by_calls
 from jetlab.plots.steps import learning_curves
 from jetlab.plots.tokens import codebook_use, token_clouds, token_resolution, tokenizer_sweep
@@ -27,6 +28,7 @@ __all__ = [
     "learning_curves",
     "overlay",
     "overlays",
+    "pretraining_figure",
     "quality_by_calls",
     "token_clouds",
     "token_resolution",

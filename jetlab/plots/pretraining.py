@@ -1,0 +1,82 @@
+"""What each way to pretrain an encoder is worth: accuracy from few labels, and distance of generated jets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jetlab.errors import JetLabError
+from jetlab.plots.canvas import drawing
+from jetlab.style import THEMES, sample_styles
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["pretraining_figure"]
+
+DISTANCE = "Distance of generated jets / floor"
+
+
+def pretraining_figure(table: pd.DataFrame, *, theme: str = "light") -> Figure:
+    """Draw a row for each way to pretrain, and a panel for each number of labels and for generation.
+
+    Points are medians over the seeds, bars their range; the vertical line is the median without pretraining.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `jetlab.tasks.pretraining.pretraining_table`.
+    theme : {"light", "dark"}
+        Colours.
+
+    Raises
+    ------
+    JetLabError
+        If nothing was measured.
+    """
+    panels = {f"accuracy_{n}": f"Accuracy, {n:,} labels" for n in label_numbers(table)}
+    panels |= {"distance": DISTANCE} if "distance" in table else {}
+    if table.empty or not panels:
+        msg = "there is nothing to draw; expected the rows of jetlab.tasks.pretraining.pretraining_table"
+        raise JetLabError(msg)
+    width, height = 3.1 + 3.1 * len(panels), 1.5 + 0.45 * len(table)
+    with drawing(width, height, theme=theme) as figure:
+        found = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        figure.subplots_adjust(
+            left=3.2 / width, right=1 - 0.2 / width, bottom=0.85 / height, top=1 - 0.5 / height, wspace=0.14
+        )
+        for axes, (name, title) in zip(found, panels.items(), strict=True):
+            _draw(axes, table, name, theme=theme)
+            axes.set_xlabel(title)
+        found[0].set_yticks(range(len(table)), table["name"])
+        found[0].invert_yaxis()
+        figure.text(0.995, 1 - 0.12 / height, _what(table), ha="right", va="top", fontsize=11)
+    return figure
+
+
+def label_numbers(table: pd.DataFrame) -> list[int]:
+    """Numbers of labels in a table, rising."""
+    words = [name.removeprefix("accuracy_") for name in table.columns if name.startswith("accuracy_")]
+    return sorted(int(word) for word in words if word.isdigit())
+
+
+def _draw(axes: Axes, table: pd.DataFrame, name: str, *, theme: str) -> None:
+    base = table.loc[table["method"] == "none", name]
+    if len(base):
+        axes.axvline(float(base.iloc[0]), color=THEMES[theme].true, lw=1, ls=":")
+    colour = sample_styles(["pretrained"])["pretrained"].colour
+    for row, (_, values) in enumerate(table.iterrows()):
+        shade = THEMES[theme].true if values["method"] == "none" else colour
+        axes.plot([values[f"{name}_low"], values[f"{name}_high"]], [row, row], color=shade, lw=2, alpha=0.6)
+        axes.plot(values[name], row, color=shade, marker="o", ms=7)
+    axes.grid(visible=True, axis="x", color=THEMES[theme].faint, lw=0.8)
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(-0.6, len(table) - 0.4)
+
+
+def _what(table: pd.DataFrame) -> str:
+    seeds, times = table["seeds"], table.loc[table["steps"] > 0, "cpu_seconds"]
+    number = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
+    spent = f", {times.min():,.0f} to {times.max():,.0f} s of processor time each" if len(times) else ""
+    return f"median and range of {number} seeds{spent}"
