@@ -65,6 +65,13 @@ class Shown(StrEnum):
     rest = "rest"
 
 
+class Norm(StrEnum):
+    """Of true encodings."""
+
+    layer = "layer"
+    batch = "batch"
+
+
 class Distance(StrEnum):
     """Between predicted and true encodings."""
 
@@ -87,6 +94,9 @@ def jepa(
     shown: Annotated[Shown, typer.Option(help="Near tokens, any, or all that are not hidden.")] = Shown.contiguous,
     augment: Annotated[bool, typer.Option("--augment", help="Rotate, mirror, shift and smear jets.")] = False,
     distance: Annotated[Distance, typer.Option(help="Between predicted and true encodings.")] = Distance.smooth_l1,
+    norm: Annotated[Norm, typer.Option(help="True encodings are normed token by token, or feature by feature.")] = (
+        Norm.layer
+    ),
     variance: Annotated[float, typer.Option(min=0.0, help="Weight of the spread of features.")] = 0.0,
     covariance: Annotated[float, typer.Option(min=0.0, help="Weight of their independence.")] = 0.0,
     steps: Annotated[int, typer.Option(min=1, help="Steps of the training.")] = 10_000,
@@ -118,7 +128,7 @@ def jepa(
         registers=registers,
         masking=Masking(kind=masks.value, targets=targets, context=shown.value),
         augment=Augmentations() if augment else None,
-        objective=JEPA(distance.value, variance, covariance, steps=steps),
+        objective=JEPA(distance.value, norm.value, variance, covariance, steps=steps),
         steps=steps,
         batch_size=batch_size,
         lr=lr,

@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from jetlab.batches import ParticleBatch, ParticleSet
@@ -202,7 +201,6 @@ class Jepa(nn.Module):
         predicted = self.predictor(context, directions, masked.targets)
         with torch.no_grad():
             tokens = self.target.encode(masked.batch).particles
-            tokens = F.layer_norm(tokens, tokens.shape[-1:])
         goes = tokens[:, None].expand(-1, masked.targets.shape[1], -1, -1)
         return Predicted(predicted, goes[masked.targets], context.particles[context.mask])
 

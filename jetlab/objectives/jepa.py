@@ -26,6 +26,9 @@ class JEPA:
     Parameters
     ----------
     loss : {"smooth_l1", "mse"}
+    norm : {"layer", "batch"}
+        Of true encodings: each token over its features, as published; or each feature over all hidden tokens, where
+        what all tokens have in common does not count, so that encodings stay further apart.
     variance, covariance : float
         Weights of terms that keep the features of the tokens that are shown spread, and independent of each other
         (VICReg, arXiv:2105.04906).
@@ -41,14 +44,15 @@ class JEPA:
     """
 
     loss: Literal["smooth_l1", "mse"] = "smooth_l1"
+    norm: Literal["layer", "batch"] = "layer"
     variance: float = 0.0
     covariance: float = 0.0
     momentum: tuple[float, float] = (0.992, 1.0)
     steps: int = 10_000
 
     def __post_init__(self) -> None:
-        if self.loss not in ("smooth_l1", "mse"):
-            msg = f"loss is {self.loss!r}, expected 'smooth_l1' or 'mse'"
+        if self.loss not in ("smooth_l1", "mse") or self.norm not in ("layer", "batch"):
+            msg = f"loss is {self.loss!r} and norm {self.norm!r}; expected 'smooth_l1' or 'mse', and 'layer' or 'batch'"
             raise ValueError(msg)
         if not 0 <= self.momentum[0] <= self.momentum[1] <= 1:
             msg = f"momentum is {self.momentum}, expected two rising numbers from 0 to 1"
@@ -80,7 +84,7 @@ class JEPA:
             model.follow(self.momentum_at(int(model.updates)))
         predicted, target, context = (values.float() for values in model(batch))
         distance = F.smooth_l1_loss if self.loss == "smooth_l1" else F.mse_loss
-        parts = {"prediction": distance(predicted, target, reduction="sum") / max(1, target.numel())}
+        parts = {"prediction": distance(predicted, self._normed(target), reduction="sum") / max(1, target.numel())}
         if self.variance:
             parts["variance"] = self.variance * _too_narrow(context)
         if self.covariance:
@@ -88,6 +92,12 @@ class JEPA:
         loss = torch.stack(list(parts.values())).sum()
         terms = {"loss": loss.detach(), **{name: part.detach() for name, part in parts.items()}}
         return loss, terms | {"spread": _deviations(target).mean(), "weight": torch.tensor(max(1, len(target)))}
+
+    def _normed(self, target: Tensor) -> Tensor:
+        """True encodings ``(m, D)`` as they are predicted."""
+        if self.norm == "layer":
+            return F.layer_norm(target, target.shape[-1:])
+        return (target - target.sum(0) / max(1, len(target))) / _deviations(target)
 
 
 def _deviations(x: Tensor) -> Tensor:
