@@ -174,7 +174,9 @@ def test_the_table_has_medians_and_ranges() -> None:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_figure_has_a_row_a_way_and_a_panel_a_task(theme: str) -> None:
     figure = pretraining_figure(pretraining_table(toy_study()), theme=theme)
-    assert [axes.get_xlabel() for axes in figure.axes] == ["Accuracy, 100 labels", "Distance of generated jets / floor"]
+    assert [axes.get_xlabel() for axes in figure.axes] == [
+        "Accuracy\nfrom 100 labels", "Distance of generated jets\n/ that of true samples"
+    ]  # fmt: skip
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["no pretraining", "JEPA"]
     assert [line.get_xdata()[0] for line in figure.axes[0].lines if len(line.get_xdata()) == 1] == [0.51, 0.61]
     assert figure.texts[0].get_text() == "median and range of 3 seeds, 5 to 5 s of processor time each"

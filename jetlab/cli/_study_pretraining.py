@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
 __all__ = ["pretraining"]
 
 
+class Optimizer(StrEnum):
+    """What turns gradients into steps."""
+
+    adamw = "adamw"
+    muon = "muon"
+    lion = "lion"
+
+
 def pretraining(
     data: Data,
     *,
@@ -36,6 +45,7 @@ def pretraining(
     seconds: Annotated[float, typer.Option(min=0.1, help="Processor time of each pretraining [s].")] = 600.0,
     preset: Annotated[str, typer.Option(help="Sizes of the encoder: tiny, small or medium.")] = "tiny",
     batch_size: Annotated[int, typer.Option(min=1, help="Jets in a step of pretraining and generation.")] = 128,
+    optimizer: Annotated[Optimizer, typer.Option(help="Of pretraining.")] = Optimizer.muon,
     lr: Annotated[float, typer.Option(min=1e-9, help="Highest learning rate of both.")] = 1e-3,
     sizes: Annotated[str, typer.Option(help="Labelled jets for tagging, joined by commas.")] = "100,1000",
     max_steps: Annotated[int, typer.Option(min=1, help="Most steps of one tagger.")] = 400,
@@ -58,7 +68,7 @@ def pretraining(
 
     asked = tuple(word.strip() for word in methods.split(",") if word.strip()) or tuple(METHODS)
     effort = PretrainingEffort(
-        seconds=seconds, preset=preset, batch_size=batch_size, lr=lr, sizes=_numbers(sizes),
+        seconds=seconds, preset=preset, batch_size=batch_size, optimizer=optimizer.value, lr=lr, sizes=_numbers(sizes),
         budget=Budget(min_steps=min(Budget.min_steps, max_steps), max_steps=max_steps),
         generation=GenerationEffort(steps=generation_steps, jets=generated, path=path), seeds=seeds,
     )  # fmt: skip

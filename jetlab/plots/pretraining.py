@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["pretraining_figure"]
 
-DISTANCE = "Distance of generated jets / floor"
+DISTANCE = "Distance of generated jets\n/ that of true samples"
 
 
 def pretraining_figure(table: pd.DataFrame, *, theme: str = "light") -> Figure:
@@ -35,21 +35,21 @@ def pretraining_figure(table: pd.DataFrame, *, theme: str = "light") -> Figure:
     JetLabError
         If nothing was measured.
     """
-    panels = {f"accuracy_{n}": f"Accuracy, {n:,} labels" for n in label_numbers(table)}
+    panels = {f"accuracy_{n}": f"Accuracy\nfrom {n:,} labels" for n in label_numbers(table)}
     panels |= {"distance": DISTANCE} if "distance" in table else {}
     if table.empty or not panels:
         msg = "there is nothing to draw; expected the rows of jetlab.tasks.pretraining.pretraining_table"
         raise JetLabError(msg)
-    width, height = 3.1 + 3.1 * len(panels), 1.5 + 0.45 * len(table)
+    width, height = 3.0 + 3.3 * len(panels), 1.75 + 0.6 * len(table)
     with drawing(width, height, theme=theme) as figure:
         found = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         figure.subplots_adjust(
-            left=3.2 / width, right=1 - 0.2 / width, bottom=0.85 / height, top=1 - 0.5 / height, wspace=0.14
+            left=2.8 / width, right=1 - 0.2 / width, bottom=1.1 / height, top=1 - 0.5 / height, wspace=0.16
         )
         for axes, (name, title) in zip(found, panels.items(), strict=True):
             _draw(axes, table, name, theme=theme)
             axes.set_xlabel(title)
-        found[0].set_yticks(range(len(table)), table["name"])
+        found[0].set_yticks(range(len(table)), table["name"].str.replace(" + ", "\n+ ", regex=False))
         found[0].invert_yaxis()
         figure.text(0.995, 1 - 0.12 / height, _what(table), ha="right", va="top", fontsize=11)
     return figure
@@ -71,7 +71,7 @@ def _draw(axes: Axes, table: pd.DataFrame, name: str, *, theme: str) -> None:
         axes.plot([values[f"{name}_low"], values[f"{name}_high"]], [row, row], color=shade, lw=2, alpha=0.6)
         axes.plot(values[name], row, color=shade, marker="o", ms=7)
     axes.grid(visible=True, axis="x", color=THEMES[theme].faint, lw=0.8)
-    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="y", which="both", length=0)
     axes.set_ylim(-0.6, len(table) - 0.4)
 
 

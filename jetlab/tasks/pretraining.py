@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from jetlab.jets import Jets
+    from jetlab.train.optimizers import OptimizerName
 
 __all__ = ["PretrainingEffort", "PretrainingStudy", "pretraining_study", "pretraining_table"]
 
@@ -54,8 +55,10 @@ class PretrainingEffort:
         Sizes of the encoder, see `JetEncoderConfig.preset`.
     batch_size : int
         Jets in a step of pretraining, and of learning to generate.
+    optimizer : {"adamw", "muon", "lion"}
+        Of pretraining, as for `jetlab.fit`.
     lr : float
-        Highest learning rate of both, with Muon; in pretraining it falls to zero.
+        Highest learning rate of both; in pretraining it falls to zero.
     sizes : tuple of int
         Labelled jets of the tagging.
     budget : Budget
@@ -68,6 +71,7 @@ class PretrainingEffort:
     seconds: float = 600.0
     preset: str = "tiny"
     batch_size: int = 128
+    optimizer: OptimizerName = "muon"
     lr: float = 1e-3
     sizes: tuple[int, ...] = (100, 1000)
     budget: Budget = field(default_factory=Budget)
@@ -281,11 +285,12 @@ class _Study:
     def _fit(
         self, method: str, steps: int, *, seed: int, out: Path | None, on_step: Callable[..., None] | None = None
     ) -> tuple[Pretrainer, Run]:
-        model, objective = learner(method, self.effort.encoder, classes=self.train.classes, steps=steps, seed=seed)
+        effort = self.effort
+        model, objective = learner(method, effort.encoder, classes=self.train.classes, steps=steps, seed=seed)
         model.learn_scale(self.particles)
         run = fit(
-            model, objective, model.masked(self.particles, seed=seed), steps=steps, batch_size=self.effort.batch_size,
-            optimizer="muon", lr=self.effort.lr, device="cpu", seed=seed, out=out, progress=self.progress,
+            model, objective, model.masked(self.particles, seed=seed), steps=steps, batch_size=effort.batch_size,
+            optimizer=effort.optimizer, lr=effort.lr, device="cpu", seed=seed, out=out, progress=self.progress,
             title=METHODS[method], stop=self.stop, on_step=on_step,
         )  # fmt: skip
         return model, run
