@@ -161,7 +161,8 @@ class GroupTokens(nn.Module):
         Centres far from each other, of which the first is the hardest particle; or the hardest particles.
     overlap : bool
         A group is the `size` particles nearest to its centre, as published; a particle then belongs to several. Else
-        each particle belongs to its nearest centre, so that no group knows anything about the particles of another.
+        each particle belongs to its nearest centre, so that a group knows nothing about the particles of another but
+        where they are, which decides who belongs to whom.
     subjets : bool
         The groups are subjets, which were found when the jets were prepared.
     """
