@@ -114,6 +114,15 @@ def test_a_missing_sample_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
         load_jets("gone")
 
 
+def test_the_sample_of_the_coarser_detector() -> None:
+    jets, same = load_jets("sample-coarse"), load_jets("sample", n=4000, seed=0)
+    assert len(resources.files("jetlab.data").joinpath("sample/coarse.parquet").read_bytes()) < 3e6
+    assert set(jets.class_counts().values()) == {400}
+    assert np.bincount(jets.info["split"]).tolist() == [2400, 800, 800]
+    assert jets.meta["detector"] != same.meta["detector"]
+    assert jets.multiplicity.mean() < 0.97 * same.multiplicity.mean()
+
+
 @needs_sample
 def test_the_bundled_sample() -> None:
     assert len(SAMPLE.read_bytes()) < 15e6

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import panel as pn
 from panel.io.resources import get_dist_path
@@ -20,10 +20,13 @@ from jetlab.dashboard.parts import WIDE, choice
 from jetlab.dashboard.plotcard import PlotCard
 from jetlab.dashboard.rail import Rail
 from jetlab.dashboard.session import CompareSession
+from jetlab.dashboard.studies import PLACES as STUDY_PLACES
+from jetlab.dashboard.studies import StudiesView
 from jetlab.dashboard.tablecard import TableCard
 from jetlab.dashboard.tokens.session import TokenSession
 from jetlab.dashboard.tokens.studycard import STUDY
-from jetlab.dashboard.tokens.view import PLACES, TokenStatus, TokensView
+from jetlab.dashboard.tokens.view import PLACES as TOKEN_PLACES
+from jetlab.dashboard.tokens.view import TokenStatus, TokensView
 from jetlab.dashboard.views import NoticeView, StatusView, VerdictView
 from jetlab.zoo.studies import studies
 
@@ -32,9 +35,11 @@ if TYPE_CHECKING:
 
 __all__ = ["CompareDashboard"]
 
+VIEWS = {"Jets": "jets", "Tokens": "tokens", "Studies": "studies"}
+
 
 class CompareDashboard:
-    """True and generated jets side by side, and what jets lose as tokens: two views of one page.
+    """True and generated jets side by side, what jets lose as tokens, and studies: three views of one page.
 
     Parameters
     ----------
@@ -51,6 +56,8 @@ class CompareDashboard:
         Results of the view of tokens.
     tokens : TokensView or None
         That view; None before it is opened.
+    studies : StudiesView or None
+        The view of studies; None before it is opened.
     """
 
     def __init__(self, *, query: Mapping[str, str] | None = None, shared: Library | None = None) -> None:
@@ -67,13 +74,14 @@ class CompareDashboard:
         self.jets, self.image = JetsCard(self.session), ImageCard(self.session)
         self.table = TableCard(self.session)
         self.notices, self.status = NoticeView(self.session), StatusView(self.session)
-        self._switch = choice({"Jets": "jets", "Tokens": "tokens"}, settings.view, css="jl-view", width=150)
+        self._switch = choice(VIEWS, settings.view, css="jl-view", width=220)
         self._switch.param.watch(lambda event: setattr(settings, "view", event.new), "value")
         self.token_status = TokenStatus(self.token_session)
         self.tokens: TokensView | None = None
-        self._token_places = {name: pn.Column(**WIDE) for name in PLACES}
-        settings.param.watch(self._open_tokens, "view")
-        self._open_tokens()
+        self.studies: StudiesView | None = None
+        self._places = {name: pn.Column(**WIDE) for name in (*TOKEN_PLACES, *STUDY_PLACES)}
+        settings.param.watch(self._open_view, "view")
+        self._open_view()
 
     @classmethod
     def from_request(cls, *, shared: Library | None = None) -> CompareDashboard:
@@ -103,7 +111,7 @@ class CompareDashboard:
             "status": self.status.panel, "share": share, "rail": self.rail.panel, "notice": self.notices.panel,
             "verdict": self.verdict.panel, "plot": self.plot.panel, "jets": self.jets.panel, "table": self.table.panel,
             "image": self.image.panel, "page": self._bridge, "switch": self._switch,
-            "token_status": self.token_status.panel, **self._token_places,
+            "token_status": self.token_status.panel, **self._places,
         }  # fmt: skip
         for name, part in parts.items():
             template.add_panel(name, part)
@@ -113,14 +121,20 @@ class CompareDashboard:
         settings = self.session.settings
         self._bridge.param.update(query=settings.to_query(), theme=settings.theme, view=settings.view)
 
-    def _open_tokens(self, *_: object) -> None:
-        """Fill the view of tokens when it is opened for the first time."""
+    def _open_view(self, *_: object) -> None:
+        """Fill the view of tokens or of studies when it is opened for the first time."""
         settings = self.session.settings
         self._switch.value = settings.view
         if settings.view == "tokens" and self.tokens is None:
             self.tokens = TokensView(self.token_session)
-            for name, panel in self.tokens.panels().items():
-                self._token_places[name].objects = [panel]
+            self._fill(self.tokens.panels())
+        if settings.view == "studies" and self.studies is None:
+            self.studies = StudiesView(settings)
+            self._fill(self.studies.panels())
+
+    def _fill(self, panels: Mapping[str, Any]) -> None:
+        for name, panel in panels.items():
+            self._places[name].objects = [panel]
 
 
 class _Page(pn.Template):

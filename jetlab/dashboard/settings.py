@@ -41,13 +41,15 @@ class Settings(param.Parameterized):
 
     log = param.Boolean(default=False, doc="Logarithmic contents.")
 
-    view = param.Selector(default="jets", objects=["jets", "tokens"], doc="Which of the two views is shown.")
+    view = param.Selector(default="jets", objects=["jets", "tokens", "studies"], doc="Which view is shown.")
 
     tokenizer = param.String(default="", doc="Tokenizer of the view of tokens; empty for the first one.")
 
     quantity = param.Selector(default="mass", objects=list(QUANTITIES), doc="Whose resolution is shown.")
 
     code = param.Integer(default=None, allow_None=True, bounds=(0, 2**24), doc="Code that is shown in the plane.")
+
+    study = param.String(default="", doc="Study of the view of studies; empty for the first one.")
 
     theme = param.Selector(default="light", objects=["light", "dark"])
 
@@ -97,7 +99,7 @@ class Settings(param.Parameterized):
 
 _QUERY = (
     "jet_classes", "observables", "split", "model", "n", "temperature", "top_k", "steps", "seed", "plot", "log",
-    "view", "tokenizer", "quantity", "code", "theme",
+    "view", "tokenizer", "quantity", "code", "study", "theme",
 )  # fmt: skip
 
 

@@ -134,6 +134,17 @@ DATASETS = {
             bundled="sample/jets.parquet",
         ),
         DataSet(
+            "sample-coarse",
+            "The same ten classes in a coarser detector, split into train, valid and test",
+            "from one detector to another",
+            4_000,
+            "BSD-3-Clause",
+            "JetLab; classes and selection after JetClass, arXiv:2202.03772",
+            classes=CLASSES,
+            bundled="sample/coarse.parquet",
+            notes=("made by: jetlab simulate --settings jetclass-full --n 4000 --seed 21 --layout compact",),
+        ),
+        DataSet(
             "jetclass",
             "JetClass: ten classes of large-radius jets, 100 million for training, 5 for validation, 20 for tests",
             "pretraining, tagging",
