@@ -16,7 +16,8 @@ from jetlab.errors import InvalidJetsError, JetLabError
 from jetlab.features import JETCLASS_RECIPES, PET2_RECIPES, Feature, Recipe
 from jetlab.jets import Jets
 from jetlab.kernels.groups import farthest_points
-from jetlab.models.jepa_encoder import JetEncoder, JetEncoderConfig, pair_features
+from jetlab.models.jepa_encoder import JetEncoder, JetEncoderConfig
+from jetlab.models.jepa_pairs import pair_features
 from jetlab.models.jepa_tokens import GroupTokens, momenta_of
 from jetlab.models.part import interactions
 from jetlab.models.tagger import Tagger, TaggerConfig
