@@ -16,8 +16,9 @@ from jetlab.data import write_jets
 from jetlab.errors import InvalidJetsError, JetLabError
 from jetlab.plots import pretraining_figure
 from jetlab.tasks import pretraining
-from jetlab.tasks.pretraining import PretrainingEffort, PretrainingStudy, pretraining_study, pretraining_table
+from jetlab.tasks.pretraining import PretrainingEffort, pretraining_study
 from jetlab.tasks.pretraining_generation import GenerationEffort
+from jetlab.tasks.pretraining_table import PretrainingStudy, pretraining_table
 from jetlab.tasks.transfer import Budget
 
 from .test_transfer import two_classes
@@ -138,8 +139,14 @@ def test_other_settings_are_refused(finished: tuple[PretrainingStudy, Path], tmp
     bare = type(TRAIN).from_flat(TRAIN.offsets, {f: TRAIN.flat(f) for f in TRAIN.fields})
     with pytest.raises(InvalidJetsError, match="labelled with the same classes"):
         pretraining_study(bare, bare, out=tmp_path)
-    with pytest.raises(InvalidJetsError, match="there are no jets of Zqq; there are QCD"):
+    with pytest.raises(InvalidJetsError, match="asked for QCD, Zqq; there are QCD"):
         run(tmp_path, classes=("QCD", "Zqq"))
+    with pytest.raises(InvalidJetsError, match="there are no jets of Zqq; there are QCD"):
+        run(tmp_path, pretrain_classes=("Zqq",))
+    with pytest.raises(
+        InvalidJetsError, match=r"cannot learn from 3, 500 labelled jets of 2 classes, .* ask for 4 to "
+    ):
+        run(tmp_path, effort=replace(SMALL, sizes=(3, 20, 500)))
     with pytest.raises(JetLabError, match=r"found 0 s, 3 seeds and sizes \(100, 1000\)"):
         PretrainingEffort(seconds=0)
     with pytest.raises(JetLabError, match="expected at least 2 jets"):

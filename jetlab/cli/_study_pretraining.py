@@ -61,9 +61,10 @@ def pretraining(
     generate, in equally many steps. Ctrl-C ends it; what is finished is kept, and the same command goes on.
     """
     from jetlab.plots import pretraining_figure
-    from jetlab.tasks.pretraining import PretrainingEffort, pretraining_study, pretraining_table
+    from jetlab.tasks.pretraining import PretrainingEffort, pretraining_study
     from jetlab.tasks.pretraining_generation import GenerationEffort
     from jetlab.tasks.pretraining_methods import METHODS
+    from jetlab.tasks.pretraining_table import pretraining_table
     from jetlab.tasks.transfer import Budget
 
     asked = tuple(word.strip() for word in methods.split(",") if word.strip()) or tuple(METHODS)

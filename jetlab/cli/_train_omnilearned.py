@@ -59,7 +59,9 @@ def omnilearned(
     out: ModelFolder,
     classes: Only = None,
     n: AtMost = None,
-    preset: Annotated[Preset, typer.Option(help="Sizes; medium and large are of omnilearned.")] = Preset.tiny,
+    preset: Annotated[
+        Preset, typer.Option(help="Sizes; medium is not of omnilearn, large only of omnilearned.")
+    ] = Preset.tiny,
     network: Annotated[
         Network,
         typer.Option(help="PET2 with flow matching, the PET of OmniLearn with diffusion, or a JEPA encoder with flow."),

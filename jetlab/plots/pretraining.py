@@ -26,7 +26,7 @@ def pretraining_figure(table: pd.DataFrame, *, theme: str = "light") -> Figure:
     Parameters
     ----------
     table : pandas.DataFrame
-        From `jetlab.tasks.pretraining.pretraining_table`.
+        From `jetlab.tasks.pretraining_table.pretraining_table`.
     theme : {"light", "dark"}
         Colours.
 
@@ -38,7 +38,7 @@ def pretraining_figure(table: pd.DataFrame, *, theme: str = "light") -> Figure:
     panels = {f"accuracy_{n}": f"Accuracy\nfrom {n:,} labels" for n in label_numbers(table)}
     panels |= {"distance": DISTANCE} if "distance" in table else {}
     if table.empty or not panels:
-        msg = "there is nothing to draw; expected the rows of jetlab.tasks.pretraining.pretraining_table"
+        msg = "there is nothing to draw; expected the rows of jetlab.tasks.pretraining_table.pretraining_table"
         raise JetLabError(msg)
     width, height = 3.0 + 3.3 * len(panels), 1.75 + 0.6 * len(table)
     with drawing(width, height, theme=theme) as figure:

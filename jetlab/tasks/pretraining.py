@@ -24,20 +24,20 @@ from jetlab.features import JET_KINEMATICS
 from jetlab.models.jepa_encoder import JetEncoder, JetEncoderConfig
 from jetlab.models.pretrainer import Pretrainer
 from jetlab.tasks.finetune import backbone_of
+from jetlab.tasks.labelled import labels_among
 from jetlab.tasks.points import Points
 from jetlab.tasks.pretraining_generation import GenerationEffort, GenerationTask, of_classes
 from jetlab.tasks.pretraining_methods import METHODS, NONE, learner, needs_labels
+from jetlab.tasks.pretraining_table import PretrainingStudy
 from jetlab.tasks.transfer import MEASURES, Budget, transfer_curve
 from jetlab.train import Run, fit
 from jetlab.train.checkpoints import write_atomically
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from jetlab.jets import Jets
     from jetlab.train.optimizers import OptimizerName
 
-__all__ = ["PretrainingEffort", "PretrainingStudy", "pretraining_study", "pretraining_table"]
+__all__ = ["PretrainingEffort", "pretraining_study"]
 
 ROUNDS, WARM_UP, MEASURED = 3, 2, 6
 """How often the processor time of a step is measured, and over how many steps, after how many others."""
@@ -92,28 +92,6 @@ class PretrainingEffort:
         return JetEncoderConfig.preset(self.preset, told=JET_KINEMATICS.width)
 
 
-@dataclass(frozen=True)
-class PretrainingStudy:
-    """Outcome of `pretraining_study`.
-
-    Attributes
-    ----------
-    pretraining : pandas.DataFrame
-        One row a method and seed: ``steps``, ``cpu_seconds`` really taken, ``labels`` that the encoder learned from.
-    tagging : pandas.DataFrame
-        One row a method, number of labels and seed, with the measures of `jetlab.tasks.transfer.transfer_curve`.
-    generation : pandas.DataFrame
-        The rows of `jetlab.tasks.generation.generation_table`, with ``method`` and ``seed``.
-    complete : bool
-        Whether all was done; False if stopped.
-    """
-
-    pretraining: pd.DataFrame
-    tagging: pd.DataFrame
-    generation: pd.DataFrame
-    complete: bool
-
-
 def pretraining_study(
     train: Jets,
     test: Jets,
@@ -157,7 +135,7 @@ def pretraining_study(
     JetLabError
         If a method is unknown, or `out` holds another study.
     InvalidJetsError
-        If jets have no labels, or class lists differ.
+        If jets have no labels, class lists differ, or there are too few jets of a class.
     """
     if unknown := [name for name in methods if name not in METHODS]:
         msg = f"unknown methods {', '.join(unknown)}; expected some of {', '.join(METHODS)}"
@@ -167,6 +145,7 @@ def pretraining_study(
         raise InvalidJetsError(msg)
     effort = effort or PretrainingEffort()
     names = tuple(train.class_counts()) if classes is None else tuple(classes)
+    _check_labels(train, test, names, effort)
     pretrained_on = tuple(train.class_counts()) if pretrain_classes is None else tuple(pretrain_classes)
     study = _Study(
         train, test, Path(out), classes=names, pretrain_classes=pretrained_on, effort=effort, progress=progress,
@@ -177,41 +156,17 @@ def pretraining_study(
     return study.results(todo, complete=complete)
 
 
-def pretraining_table(study: PretrainingStudy) -> pd.DataFrame:
-    """One row a way to pretrain: median over the seeds, with the range.
-
-    Parameters
-    ----------
-    study : PretrainingStudy
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns ``method``, ``name``, ``seeds``, ``steps`` and ``cpu_seconds`` of the pretraining, ``labels`` that it
-        had; for each number of labels ``accuracy_<labels>`` and ``auc_<labels>``; ``distance``, the median over classes
-        and observables of the Wasserstein-1 distance of generated jets, in units of that between two true samples. Each
-        with ``_low`` and ``_high``, its range over the seeds.
-    """
-    import pandas as pd
-
-    rows = []
-    for method, trained in study.pretraining.groupby("method", sort=False):
-        row: dict[str, Any] = {"method": method, "name": METHODS[str(method)], "seeds": len(trained)}
-        row |= {name: trained[name].median() for name in ("steps", "cpu_seconds", "labels")}
-        tagged = study.tagging[study.tagging["method"] == method]
-        for labels, group in tagged.groupby("labels"):
-            for name in ("accuracy", "auc"):
-                row |= _spread(f"{name}_{labels}", group[name])
-        if len(study.generation):
-            generated = study.generation[study.generation["method"] == method]
-            multiple = generated["value"] / generated["floor"]
-            row |= _spread("distance", multiple.groupby(generated["seed"]).median())
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def _spread(name: str, values: pd.Series) -> dict[str, float]:
-    return {name: values.median(), f"{name}_low": values.min(), f"{name}_high": values.max()}
+def _check_labels(train: Jets, test: Jets, classes: Sequence[str], effort: PretrainingEffort) -> None:
+    """See before the first training that there are jets of every class, and as many as the largest tagging needs."""
+    for jets in (train, test):
+        labels_among(jets, classes)
+    fewest = min(train.class_counts()[name] for name in classes)
+    if wrong := [size for size in effort.sizes if not 2 * len(classes) <= size <= fewest * len(classes)]:
+        msg = (
+            f"cannot learn from {', '.join(map(str, wrong))} labelled jets of {len(classes)} classes, of which there "
+            f"are {fewest} or more each; ask for {2 * len(classes)} to {fewest * len(classes)}"
+        )
+        raise InvalidJetsError(msg)
 
 
 def _quiet(_: str) -> None:
