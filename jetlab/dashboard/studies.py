@@ -145,8 +145,9 @@ def draw(name: str, table: pd.DataFrame, *, theme: str) -> str:
     if kind not in FIGURES:
         return f"<h3>{escape(titles().get(name, name))}</h3><p class='small'>The numbers are below.</p>"
     figure = FIGURES[kind](table, theme=theme)
-    for drawn in (figure, *figure.axes):  # the card has its own colour
-        drawn.patch.set_alpha(0)
+    figure.patch.set_alpha(0)  # the card has its own colour
+    for axes in figure.axes:
+        axes.patch.set_alpha(0)
     svg = plots.as_svg(figure, name=f"study-{name}")
     return f'<h3>{escape(titles().get(name, name))}</h3><div class="drawing">{svg}</div>'
 
