@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from jetlab.batches import Batch, ParticleBatch, ParticleSet
-from jetlab.features import Augmentations
+from jetlab.features.augment import Augmentations
 
 __all__ = ["MaskKind", "MaskedBatch", "MaskedSet", "Masking", "Masks", "PlacesOf", "nearest_order"]
 

@@ -14,7 +14,7 @@ import jetlab
 from jetlab.cli import main
 from jetlab.data import write_jets
 from jetlab.errors import CheckpointError
-from jetlab.features import Augmentations
+from jetlab.features.augment import Augmentations
 from jetlab.jets import Jets
 from jetlab.masking import MaskedBatch, Masking
 from jetlab.models.jepa import Jepa, JepaConfig

@@ -13,7 +13,8 @@ import jetlab
 from jetlab.batches import ParticleSet
 from jetlab.data.subjets import exclusive_subjets
 from jetlab.errors import JetLabError
-from jetlab.features import PET2_RECIPES, Augmentations
+from jetlab.features import PET2_RECIPES
+from jetlab.features.augment import Augmentations
 from jetlab.jets import Jets
 from jetlab.masking import MaskedSet, Masking, Masks, nearest_order
 from jetlab.models.jepa_encoder import JetEncoder, JetEncoderConfig

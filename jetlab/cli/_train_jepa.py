@@ -111,7 +111,7 @@ def jepa(
 
     Ctrl-C ends it after the present step; the same command goes on from there to the same numbers.
     """
-    from jetlab.features import Augmentations
+    from jetlab.features.augment import Augmentations
     from jetlab.masking import Masking
     from jetlab.objectives import JEPA
     from jetlab.tasks.jepa import train_jepa

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from jetlab.features.augment import Augmentations
 from jetlab.features.conditions import JET_KINEMATICS, JetRecipe
 from jetlab.features.published import (
     JETCLASS_COLUMNS,
@@ -25,7 +24,6 @@ __all__ = [
     "PET2_RECIPES",
     "PET_JET_RECIPE",
     "PET_RECIPE",
-    "Augmentations",
     "Constituents",
     "Feature",
     "FlatFeatures",

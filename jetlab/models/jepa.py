@@ -24,7 +24,8 @@ from jetlab.models.pet2 import hidden_keys
 from jetlab.models.slots import at_slots, first_slots
 
 if TYPE_CHECKING:
-    from jetlab.features import Augmentations, Recipe
+    from jetlab.features import Recipe
+    from jetlab.features.augment import Augmentations
     from jetlab.jets import Jets
 
 __all__ = ["Jepa", "JepaConfig", "Predicted", "Predictor"]

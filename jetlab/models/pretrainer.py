@@ -24,7 +24,7 @@ from jetlab.models.masked import MaskedModel
 from jetlab.models.token_writer import TokenWriter
 
 if TYPE_CHECKING:
-    from jetlab.features import Augmentations
+    from jetlab.features.augment import Augmentations
     from jetlab.jets import Jets
 
 __all__ = ["Part", "Pretrainer"]

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from jetlab.features import Augmentations, Recipe
+    from jetlab.features import Recipe
+    from jetlab.features.augment import Augmentations
     from jetlab.jets import Jets
     from jetlab.masking import Masking
     from jetlab.models.jepa_encoder import TokenKind
