@@ -115,6 +115,19 @@ def test_the_objective_draws_times_and_noise_and_adds_its_terms() -> None:
     assert torch.equal(loss, again)
 
 
+def test_errors_count_in_units_of_the_noise_if_asked_to() -> None:
+    prior = Prior((0.5, -2.0), (1.5, 0.25))
+    batch, model = toy_batch(), Known(factor=0.4, prior=prior)
+    _, terms = FlowMatching(unit="noise", mean_over="particles")(model, batch, torch.Generator().manual_seed(0))
+    drawn = torch.Generator().manual_seed(0)
+    time = torch.rand(400, generator=drawn)
+    noisy, velocity = mixed(batch.x[..., :2], prior.draw(batch.mask, drawn), time)
+    errors = ((0.4 * noisy - velocity) / torch.tensor(prior.std)).square()[batch.mask]
+    torch.testing.assert_close(terms["velocity"], errors.mean())
+    with pytest.raises(JetLabError, match="expected 'input' or 'noise'"):
+        FlowMatching(unit="charm")  # type: ignore[arg-type]
+
+
 def test_padding_enters_no_loss() -> None:
     batch, model = toy_batch(), Known(factor=0.3)
     wrong = replace(batch, x=torch.where(batch.mask[..., None], batch.x, 50.0))

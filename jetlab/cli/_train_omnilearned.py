@@ -99,7 +99,7 @@ def omnilearned(
         preset=preset.value,
         network=network.value,
         start=pretrained_encoder(start),
-        objective=FlowMatching(contrastive=True, mean_over="particles") if contrastive else None,
+        objective=FlowMatching(contrastive=True, mean_over="particles", unit="noise") if contrastive else None,
         prompt_steps=prompt_steps,
         steps=steps,
         batch_size=batch_size,

@@ -7,7 +7,7 @@ are learned too, weighted by the squared share of the jet in them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -82,6 +82,9 @@ class FlowMatching:
         Number of the first class of events, which compete among themselves, as jets do; 200 in the published model.
     mean_over : {"jets", "particles"}
         As for `jetlab.objectives.denoising.velocity_loss`; "jets" is published.
+    unit : {"input", "noise"}
+        What errors of the velocity are measured in: the units of the inputs, as published, or the deviation of the
+        noise. In the former, directions, numbers near 0.1, hardly count beside logarithms of momenta.
     """
 
     classes: bool = True
@@ -91,8 +94,12 @@ class FlowMatching:
     weights: Weights = None
     events: int | None = None
     mean_over: MeanOver = "jets"
+    unit: Literal["input", "noise"] = "input"
 
     def __post_init__(self) -> None:
+        if self.unit not in ("input", "noise"):
+            msg = f"unit is {self.unit!r}, expected 'input' or 'noise'"
+            raise JetLabError(msg)
         if not (self.classes or self.generation):
             msg = "FlowMatching learns neither classes nor generation: ask for one of them"
             raise JetLabError(msg)
@@ -128,7 +135,9 @@ class FlowMatching:
         real, share = mask[..., None], (1 - time).square()
         changed = with_generated(batch, noisy * real)
         out = model.denoise(changed, time, batch.label)
-        parts = {"velocity": velocity_loss(out.velocity, velocity * real, mask, mean_over=self.mean_over)}
+        scale = model.prior.tensors(clean)[1] if self.unit == "noise" else 1.0
+        found, wanted = out.velocity / scale, velocity * real / scale
+        parts = {"velocity": velocity_loss(found, wanted, mask, mean_over=self.mean_over)}
         if self.perturbed and self.classes and out.logits is not None:
             parts["perturbed_class"] = self._class(out.logits, labels_of(batch, "FlowMatching"), share)
         if self.contrastive:

@@ -67,8 +67,9 @@ def train_jetflow(
         A pretrained encoder, such as `jetlab.tasks.finetune.backbone_of` gives, that the network "jepa" begins with,
         whatever the preset.
     objective : FlowMatching or Diffusion, optional
-        That of the network: flow matching as in OmniLearned (arXiv:2510.24066), without the contrastive part, or
-        diffusion as in OmniLearn (arXiv:2404.16091).
+        That of the network: flow matching as in OmniLearned (arXiv:2510.24066), without the contrastive part and with
+        errors in units of the noise, since directions are hardly learned otherwise; or diffusion as in OmniLearn
+        (arXiv:2404.16091).
     prompt_steps, steps : int
         Length of the stages in steps of `batch_size` jets (20 times as many for the first).
     batch_size : int
@@ -124,7 +125,8 @@ def train_jetflow(
         model,
         model.prepare(train),
         model.prepare(valid),
-        objective=objective or (Diffusion() if network == "omnilearn" else FlowMatching(mean_over="particles")),
+        objective=objective
+        or (Diffusion() if network == "omnilearn" else FlowMatching(mean_over="particles", unit="noise")),
         steps=steps,
         batch_size=batch_size,
         lr=lr,

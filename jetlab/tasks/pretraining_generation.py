@@ -133,7 +133,8 @@ class GenerationTask:
             model = untrained_jetflow("tiny", self.train.classes, network="jepa", start=encoder)
         model.prompts.load_state_dict(prompts.state_dict())
         run = fit_constituents(
-            model, model.prepare(self.train), objective=FlowMatching(classes=False, mean_over="particles"),
+            model, model.prepare(self.train),
+            objective=FlowMatching(classes=False, mean_over="particles", unit="noise"),
             steps=self.effort.steps, batch_size=self.batch_size, lr=self.lr, device="cpu", seed=seed,
             out=place / "generator", title="generator", progress=self.progress, stop=self.stop,
         )  # fmt: skip

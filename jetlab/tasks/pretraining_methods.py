@@ -78,7 +78,9 @@ def learner(method: str, encoder: JetEncoderConfig, *, classes: tuple[str, ...],
         torch.manual_seed(seed)
         if method == "classes+flow":
             flow = JepaFlow(JepaFlowConfig(encoder, "pretrain", classes))
-            return Learner(Pretrainer({"flow": flow}), Mixture({"flow": (FlowMatching(mean_over="particles"), 1.0)}))
+            return Learner(
+                Pretrainer({"flow": flow}), Mixture({"flow": (FlowMatching(mean_over="particles", unit="noise"), 1.0)})
+            )
         chosen = {name: _part(name, encoder, classes, steps) for name in method.split("+")}
         model = Pretrainer({name: part for name, (part, _) in chosen.items()})
         return Learner(model, Mixture({name: (objective, 1.0) for name, (_, objective) in chosen.items()}))
@@ -96,4 +98,6 @@ def _part(name: str, encoder: JetEncoderConfig, classes: tuple[str, ...], steps:
         return TokenWriter(TokenWriterConfig(encoder, prompts, classes=())), NextParticle()
     if name == "classes":
         return JepaFlow(JepaFlowConfig(encoder, "classifier", classes)), FlowMatching(generation=False)
-    return JepaFlow(JepaFlowConfig(encoder, "generator", ())), FlowMatching(classes=False, mean_over="particles")
+    return JepaFlow(JepaFlowConfig(encoder, "generator", ())), FlowMatching(
+        classes=False, mean_over="particles", unit="noise"
+    )
