@@ -19,7 +19,7 @@ from jetlab.models.dyt import Attention, Block, DynamicTanh, FeedForward
 from jetlab.models.lengths import LengthParts
 from jetlab.models.mlpgen import MLPGen, MLPGenConfig
 from jetlab.models.omnilearned import OmniLearned, OmniLearnedConfig
-from jetlab.models.pet2 import PET2, PET2Config
+from jetlab.models.pet2 import PET2, PET2Config, place_waves
 from jetlab.models.pet2_local import pair_features
 from jetlab.models.prior import Prior
 from jetlab.models.tagger import Tagger, TaggerConfig
@@ -483,3 +483,22 @@ def test_the_generator_of_jets_survives_json_and_tells_jets_apart() -> None:
     torch.testing.assert_close(again(x, time, cond), out)
     for told in ((x + 1, time, cond), (x, time + 0.5, cond), (x, time, cond + 1)):
         assert (model(*told) - out).abs().max() > 1e-3
+
+
+def test_waves_of_the_direction_are_inputs_if_asked_for() -> None:
+    places = torch.tensor([[0.4, -0.2], [0.0, 0.8]])
+    waves = place_waves(places, 3)
+    assert waves.shape == (2, 12)
+    angles = 2 * math.pi / 3.2 * places[..., None] * torch.tensor([1.0, 2.0, 4.0])
+    torch.testing.assert_close(waves, torch.cat([angles.flatten(1).sin(), angles.flatten(1).cos()], 1))
+    assert PET2Config.preset("tiny").waves
+    assert not any(PET2Config.preset(name).waves for name in ("small", "medium", "large"))
+    with_waves, without = (PET2(PET2Config(width=16, depth=1, heads=2, waves=k)) for k in (2, 0))
+    names = [{name for name, _ in model.named_parameters()} for model in (with_waves, without)]
+    assert {name.partition(".")[0] for name in names[0] - names[1]} == {"places"}
+    x = torch.randn(1, 3, 4)
+    batch = ParticleBatch(x, torch.ones(1, 3, dtype=torch.bool))
+    plain = with_waves.encode(batch).jet
+    with torch.no_grad():
+        with_waves.places.last.weight.add_(1.0)
+    assert not torch.allclose(with_waves.encode(batch).jet, plain)

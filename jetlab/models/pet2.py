@@ -24,7 +24,7 @@ from jetlab.models.encoding import Encoding
 from jetlab.models.lengths import LengthParts
 from jetlab.models.pet2_local import LocalEmbedding, PairBias
 
-__all__ = ["PET2", "PET2Config", "TokenSet", "hidden_keys"]
+__all__ = ["PET2", "PET2Config", "TokenSet", "hidden_keys", "place_waves"]
 
 PARTICLE_CODES = 9
 """Codes of the recipes with particle codes; code 0, which is not known, is embedded as nothing."""
@@ -53,6 +53,9 @@ class PET2Config:
         Number of particle codes, which are the input after the features; 0 for none.
     extra : int
         Further inputs at the end.
+    waves : int
+        Wavelengths of the sines and cosines of the direction that are inputs too; 0 for none, as published. With few
+        parameters and steps a network sees the prongs of a jet only with them (arXiv:2006.10739).
     conditions : int
         Numbers about the jet that the network is told; 0 for none.
     timed : bool
@@ -75,6 +78,7 @@ class PET2Config:
     local_pairs: bool = True
     types: int = 0
     extra: int = 0
+    waves: int = 0
     conditions: int = 0
     timed: bool = False
     feature_drop: float = 0.0
@@ -113,7 +117,7 @@ class PET2Config:
             As for `PET2Config`.
         """
         presets = {
-            "tiny": PET2Config(width=64, depth=3, heads=4, local_depth=1, neighbours=4),
+            "tiny": PET2Config(width=64, depth=3, heads=4, local_depth=1, neighbours=4, waves=6),
             "small": PET2Config(),
             "medium": PET2Config(width=512, depth=12, heads=16),
             "large": PET2Config(width=1024, depth=28, heads=32, local_depth=4),
@@ -169,6 +173,8 @@ class PET2(nn.Module):
             self.codes = nn.Embedding(c.types, c.width, padding_idx=0)
         if c.extra:
             self.extra = FeedForward(c.extra, hidden, c.width, bias=False)
+        if c.waves:
+            self.places = FeedForward(4 * c.waves, hidden, c.width, bias=False)
         if c.timed:
             self.waves = Waves(c.width)
             self.time = FeedForward(c.width, hidden, c.width, bias=False)
@@ -222,6 +228,8 @@ class PET2(nn.Module):
         kinematic, code, further = batch.x.split([c.features, bool(c.types), c.extra], -1)
         real = kinematic[mask]  # (m, F)
         h = self.embed(real, norm=self.norm_in) + self.local(kinematic, mask)
+        if c.waves:
+            h = h + self.places(place_waves(real[:, :2], c.waves))
         if c.types:
             h = h + self._seen(mask) * self.codes(self._numbers(code[mask]))
         if c.extra:
@@ -285,6 +293,13 @@ class PET2(nn.Module):
 def hidden_keys(mask: Tensor) -> Tensor:
     """Bias that hides what is not real from attention, ``(B, T)`` to ``(B, 1, 1, T)``."""
     return torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, -math.inf)[:, None, None]
+
+
+def place_waves(places: Tensor, count: int) -> Tensor:
+    """Sines and cosines of two coordinates, ``(m, 2)`` to ``(m, 4 count)``; the longest wave is 3.2, each next half."""
+    rates = 2 * math.pi / 3.2 * 2.0 ** torch.arange(count, device=places.device)
+    angles = (places[..., None] * rates).flatten(1)  # (m, 2 count)
+    return torch.cat([angles.sin(), angles.cos()], 1)
 
 
 class Waves(nn.Module):
