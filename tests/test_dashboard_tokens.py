@@ -178,7 +178,7 @@ def test_nothing_is_computed_before_the_view_is_opened():
     dashboard.session.settings.code = 3
     dashboard.session.settings.jet_classes = ["QCD"]
     assert dashboard.token_session.result is None
-    assert all(not place.objects for place in dashboard._token_places.values())
+    assert all(not place.objects for place in dashboard._places.values())
     dashboard.close()
 
 

@@ -154,7 +154,7 @@ def test_without_network_the_message_says_what_to_do(served: Path, monkeypatch: 
 
 
 def test_unknown_names(served: Path) -> None:
-    with pytest.raises(FileError, match="unknown data set 'nope'; there are sample, jetclass"):
+    with pytest.raises(FileError, match="unknown data set 'nope'; there are sample, sample-coarse, jetclass"):
         fetch("nope")
     with pytest.raises(FileError, match=r"has no file 'c\*'; there are"):
         fetch("toy", "c*")
