@@ -66,8 +66,8 @@ def training_monitor(history: pd.DataFrame, *, terms: Sequence[str] | None = Non
             )
             axes.set_title("Loss" if name == "loss" else MONITORS.get(name, name.replace("_", " ")), fontsize=13)
             axes.set_xlim(0, max(float(history["step"].max()), 1.0))
-            if name in BOUNDED:
-                axes.set_ylim(bottom=min(0.0, float(measured[name].min())) if len(measured) else 0.0)
+            if name in BOUNDED and len(measured):
+                axes.set_ylim(min(0.0, float(measured[name].min())), 1.1 * max(float(measured[name].max()), 0.1))
             axes.grid(visible=True, axis="y", color=THEMES[theme].faint, lw=0.8)
             axes.set_xlabel("Step")
         for axes in panels[1 + len(chosen) :]:
