@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import functools
 import time
+from typing import TYPE_CHECKING
 
 import pytest
-import torch
-from torch import nn
 
 import jetlab
 from jetlab.errors import JetLabError, TrainingError
@@ -15,6 +14,9 @@ from jetlab.plots.monitor import training_monitor
 from jetlab.widgets import TrainingWidget
 
 from .test_train import TRAIN, VALID, squared, toy
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def training(*, steps: int = 60, slowly: float = 0.0, watched: bool = False):
@@ -88,4 +90,3 @@ def test_the_monitor_has_a_panel_for_each_measure() -> None:
     assert line.get_xdata().tolist() == [20, 40, 60]
     with pytest.raises(JetLabError, match="no monitor"):
         training_monitor(history, terms=["charm"])
-    assert torch.is_grad_enabled()
