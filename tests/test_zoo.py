@@ -20,6 +20,7 @@ from torch import nn
 from jetlab import zoo
 from jetlab.errors import CheckpointError
 from jetlab.zoo import registry
+from jetlab.zoo.catalog import describe
 from jetlab.zoo.folder import joined
 
 
@@ -121,8 +122,27 @@ def test_half_precision_rounds_parameters_only(model, tmp_path):
         model.embed.weight[0, 0] = 1e6
     with pytest.raises(CheckpointError, match=r"embed.weight \(NaN or infinite\)"):
         zoo.save_pretrained(model, tmp_path / "half", precision="fp16")
-    with pytest.raises(CheckpointError, match="expected 'fp32' or 'fp16'"):
+    with pytest.raises(CheckpointError, match="expected 'fp32', 'fp16' or 'int8'"):
         zoo.save_pretrained(model, tmp_path / "half", precision="int4")
+
+
+def test_matrices_in_one_byte_a_number_are_within_half_a_step_of_their_row(model, tmp_path):
+    with torch.no_grad():
+        model.embed.weight[1] = 0
+        model.embed.weight[2] *= 1e-6
+    folder = zoo.save_pretrained(model, tmp_path / "bytes", precision="int8")
+    stored, back = load_file(folder / "model.safetensors"), zoo.from_pretrained(folder)
+    assert stored["embed.weight"].dtype == torch.int8
+    assert describe(folder)["parameters"] == sum(x.numel() for n, x in stored.items() if not n.endswith(".row_scale"))
+    step = model.embed.weight.abs().amax(1, keepdim=True) / 127
+    assert ((back.embed.weight - model.embed.weight).abs() <= 0.501 * step + 1e-30).all()
+    assert (back.embed.weight[1] == 0).all()
+    save_file({n: x for n, x in stored.items() if n != "embed.weight.row_scale"}, folder / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"int8, expected torch.float32"):
+        zoo.from_pretrained(folder)
+    save_file(stored | {"embed.weight.row_scale": torch.ones(2)}, folder / "model.safetensors")
+    with pytest.raises(CheckpointError, match="expected one for each row"):
+        zoo.from_pretrained(folder)
 
 
 def test_the_card_is_the_one_given_or_tells_the_provenance(model, folder, tmp_path):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from jetlab.masking import Masking
     from jetlab.models.jepa_encoder import TokenKind
     from jetlab.train.engine import Precision
+    from jetlab.train.optimizers import OptimizerName
 
 __all__ = ["JepaTraining", "train_jepa"]
 
@@ -52,6 +53,7 @@ def train_jepa(
     batch_size: int = 128,
     lr: float = 1e-3,
     weight_decay: float = 0.05,
+    optimizer: OptimizerName = "muon",
     precision: Precision = "fp32",
     device: str = "auto",
     seed: int = 0,
@@ -78,7 +80,8 @@ def train_jepa(
     steps, batch_size : int
         Length of the training in steps of so many jets.
     lr, weight_decay : float
-        Of AdamW; the learning rate falls as a cosine.
+    optimizer : {"adamw", "muon", "lion"}
+        As for `jetlab.fit`; the learning rate falls as a cosine.
     precision : {"fp32", "bf16"}
     device : str
         "auto" takes a GPU if there is one.
@@ -110,6 +113,7 @@ def train_jepa(
         batch_size=batch_size,
         lr=lr,
         weight_decay=weight_decay,
+        optimizer=optimizer,
         precision=precision,
         device=device,
         seed=seed,

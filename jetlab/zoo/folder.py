@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jetlab.errors import CheckpointError
+from jetlab.zoo.rows import SCALE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -117,7 +118,7 @@ def _refuse_constant(name: str) -> None:
 
 
 def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Read names and shapes of the weights without the weights.
+    """Read names and shapes of the weights without the weights, and without scales of rows (`jetlab.zoo.rows`).
 
     Raises
     ------
@@ -129,7 +130,8 @@ def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     path = folder / WEIGHTS
     try:
         with safe_open(path, framework="numpy") as file:
-            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            names = [name for name in file.keys() if not name.endswith(SCALE)]  # noqa: SIM118
+            return {name: tuple(file.get_slice(name).get_shape()) for name in names}
     except (SafetensorError, OSError) as error:
         msg = f"{path} cannot be read as safetensors ({error}). Is it cut short, or another kind of file?"
         raise CheckpointError(msg) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,6 +11,7 @@ from jetlab.errors import CheckpointError
 from jetlab.zoo.card import default_card
 from jetlab.zoo.folder import CARD, CONFIG, WEIGHTS, Config, joined, new_folder, tensor_shapes
 from jetlab.zoo.registry import architecture_class, architecture_name, bundled_models, find_model
+from jetlab.zoo.rows import as_rows, from_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +28,7 @@ def save_pretrained(
     *,
     card: str | None = None,
     provenance: dict[str, Any] | None = None,
-    precision: Literal["fp32", "fp16"] = "fp32",
+    precision: Literal["fp32", "fp16", "int8"] = "fp32",
 ) -> Path:
     """Write a model folder: ``config.json``, ``model.safetensors`` and ``README.md``.
 
@@ -43,8 +45,9 @@ def save_pretrained(
     provenance : dict, optional
         How the model came about (command, data, seed, time, ...), JSON-safe. The entries ``description``, ``task`` and
         ``classes`` appear in `list_models`.
-    precision : {"fp32", "fp16"}
-        "fp16" halves the file: parameters keep 11 significant bits, buffers all of theirs. They are loaded as float32.
+    precision : {"fp32", "fp16", "int8"}
+        "fp16" halves the file: parameters keep 11 significant bits, buffers all of theirs. "int8" halves it again:
+        numbers of a matrix are rounded to 1/127 of the largest of their row. All are loaded as float32.
 
     Returns
     -------
@@ -68,7 +71,7 @@ def save_pretrained(
         (folder / CONFIG).write_text(text, encoding="utf-8")
         (folder / WEIGHTS).write_bytes(save(weights))  # save_file would make it readable for its owner only
         _empty_model(Config.read(folder), tensor_shapes(folder), folder)
-        parameters = sum(values.numel() for values in weights.values())
+        parameters = sum(math.prod(shape) for shape in tensor_shapes(folder).values())
         (folder / CARD).write_text(card or default_card(path.name, config, parameters=parameters), encoding="utf-8")
     return path
 
@@ -127,7 +130,7 @@ def _from_folder(folder: Path) -> nn.Module:
     config = Config.read(folder)
     first_names = _empty_model(config, tensor_shapes(folder), folder)
     try:
-        weights = load_file(folder / WEIGHTS)
+        weights = from_rows(load_file(folder / WEIGHTS), str(folder / WEIGHTS))
     except (SafetensorError, OSError) as error:
         msg = f"{folder / WEIGHTS} cannot be read ({error})"
         raise CheckpointError(msg) from error
@@ -141,13 +144,14 @@ def _from_folder(folder: Path) -> nn.Module:
 
 def _weights(model: nn.Module, precision: str) -> dict[str, Tensor]:
     """State of the model on the CPU, each shared tensor once."""
-    if precision not in ("fp32", "fp16"):
-        msg = f"precision is {precision!r}, expected 'fp32' or 'fp16'"
+    if precision not in ("fp32", "fp16", "int8"):
+        msg = f"precision is {precision!r}, expected 'fp32', 'fp16' or 'int8'"
         raise CheckpointError(msg)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    trained = {name for name, _ in model.named_parameters()} if precision == "fp16" else set()
-    own = [name for name, first in _first_names(model).items() if name == first]
-    return {name: state[name].half() if name in trained else state[name] for name in own}
+    trained = {name for name, _ in model.named_parameters()} if precision != "fp32" else set()
+    own = {name: state[name] for name, first in _first_names(model).items() if name == first}
+    weights = as_rows(own, trained) if precision == "int8" else own
+    return {name: x.half() if name in trained and x.is_floating_point() else x for name, x in weights.items()}
 
 
 def _first_names(model: nn.Module) -> dict[str, str]:
