@@ -38,7 +38,7 @@ def two_classes(n: int, *, seed: int = 0) -> Jets:
 
 TRAIN, TEST = two_classes(60), two_classes(40, seed=7)
 SHORT = Budget(epochs=4, min_steps=20, max_steps=20, batch_size=16)
-ONE_RATE = {"scratch": [(3e-3, 3e-3)], "frozen": [(1e-2, 1e-2)], "fine-tuned": [(3e-3, 3e-3)]}
+ONE_RATE = {"scratch": [(3e-3, 3e-3)], "linear": [(1e-2, 1e-2)], "frozen": [(1e-2, 1e-2)], "fine-tuned": [(3e-3, 3e-3)]}
 
 
 def curve(model: torch.nn.Module, **options: object) -> pd.DataFrame:
@@ -59,7 +59,7 @@ def test_all_modes_learn(mode: str) -> None:
     assert outcome.run.best["accuracy"] > 0.6
     assert all(torch.equal(values, before[name]) for name, values in model.state_dict().items())
     same = torch.equal(tagger.backbone.gpt.embed.weight, model.gpt.embed.weight)
-    assert same == (mode == "frozen")
+    assert same == (mode in finetune.FROZEN)
     tokenizer = tagger.backbone.tokenizer.state_dict()
     assert all(torch.equal(values, before[f"tokenizer.{name}"]) for name, values in tokenizer.items())
 
@@ -127,7 +127,7 @@ def test_labels_are_places_among_the_classes() -> None:
 def test_what_cannot_be_fine_tuned_is_refused() -> None:
     with pytest.raises(JetLabError, match="a OmniJet cannot be fine-tuned"):
         backbone_of(toy_omnijet())
-    with pytest.raises(JetLabError, match="mode is 'warm', expected one of scratch, frozen, fine-tuned"):
+    with pytest.raises(JetLabError, match="mode is 'warm', expected one of scratch, linear, frozen, fine-tuned"):
         tagger_for(backbone_of(toy_alpha()), PAIR, mode="warm")
 
 
@@ -193,6 +193,15 @@ def test_seeds_can_be_named() -> None:
     assert one[["accuracy", "auc", "valid_loss"]].equals(expected[["accuracy", "auc", "valid_loss"]])
 
 
+def test_a_linear_probe_has_one_layer_whatever_the_head(points: pd.DataFrame) -> None:
+    tagger = tagger_for(backbone_of(toy_alpha()), PAIR, mode="linear", head="summation", hidden=(8, 8))
+    learned = [tuple(p.shape) for p in tagger.parameters() if p.requires_grad]
+    assert learned == [(2, tagger.backbone.config.width), (2,)]
+    found = curve(toy_alpha(), modes=("linear",))
+    assert (found["encoding_cpu_seconds"] > 0).all()
+    assert found.loc[found["labels"] == 60, "auc"].median() > 0.75
+
+
 def test_too_few_jets_are_refused() -> None:
     with pytest.raises(InvalidJetsError, match=r"400 labelled jets are 200 of each of 2 classes, .* ask for 4 to 120"):
         curve(toy_alpha(), sizes=(400,))
@@ -200,7 +209,7 @@ def test_too_few_jets_are_refused() -> None:
 
 def test_table_has_bands_and_the_gain_is_paired(points: pd.DataFrame) -> None:
     table = summarise(points)
-    assert list(table["mode"].unique()) == list(finetune.MODES)
+    assert list(table["mode"].unique()) == ["scratch", "frozen", "fine-tuned"]
     assert (table["band"] == "min-max").all()
     for name in ("accuracy", "auc", "rejection_50", "rejection_30"):
         assert (table[f"{name}_low"] <= table[name]).all()

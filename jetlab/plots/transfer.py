@@ -22,8 +22,13 @@ TITLES = {
     "rejection_50": r"$1/\epsilon_B$ at $\epsilon_S$ = 50 %",
     "rejection_30": r"$1/\epsilon_B$ at $\epsilon_S$ = 30 %",
 }
-NAMES = {"scratch": "from scratch", "frozen": "pretrained, frozen", "fine-tuned": "pretrained, fine-tuned"}
-MARKERS = {"scratch": "o", "frozen": "s", "fine-tuned": "^"}
+NAMES = {
+    "scratch": "from scratch",
+    "frozen": "pretrained, frozen",
+    "fine-tuned": "pretrained, fine-tuned",
+    "linear": "pretrained, linear probe",
+}
+MARKERS = {"scratch": "o", "frozen": "s", "fine-tuned": "^", "linear": "D"}
 
 
 def transfer_curves(

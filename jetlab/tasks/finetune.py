@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from jetlab.train.engine import Precision
 
 __all__ = [
+    "FROZEN",
     "MODES",
     "Learning",
     "Mode",
@@ -47,10 +48,14 @@ __all__ = [
     "tagger_for",
 ]
 
-Mode = Literal["scratch", "frozen", "fine-tuned"]
+Mode = Literal["scratch", "linear", "frozen", "fine-tuned"]
 
 MODES: tuple[Mode, ...] = get_args(Mode)
-"""All weights drawn anew; the backbone as pretrained, only the head learns; everything learns from the pretrained."""
+"""All weights drawn anew; the backbone as pretrained and a linear map of its encoding that learns; the same with the
+head asked for; everything learns from the pretrained."""
+
+FROZEN: tuple[Mode, ...] = ("linear", "frozen")
+"""Modes in which the backbone stays as it is."""
 
 VALIDATIONS = 20
 """How often the validation loss is looked at in a training that is not ended early."""
@@ -112,22 +117,24 @@ def tagger_for(
     backbone : torch.nn.Module
         From `backbone_of`.
     classes : sequence of str
-    mode : {"scratch", "frozen", "fine-tuned"}
+    mode : {"scratch", "linear", "frozen", "fine-tuned"}
     head, hidden, dropout
-        As in `jetlab.models.tagger.TaggerConfig`.
+        As in `jetlab.models.tagger.TaggerConfig`; without effect in the mode "linear".
     seed : int
         Of the weights that are drawn anew.
     """
     if mode not in MODES:
         msg = f"mode is {mode!r}, expected one of {', '.join(MODES)}"
         raise JetLabError(msg)
+    if mode == "linear":
+        head, hidden, dropout = "mlp", (), 0.0
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         start = _untrained(backbone) if mode == "scratch" else copy.deepcopy(backbone)
         tagger = Tagger.on(start, tuple(classes), head=head, hidden=hidden, dropout=dropout)
     outputs: Any = tagger.head.layers
     torch.nn.init.zeros_(outputs[-1].weight)  # sums over particles are large: begin undecided
-    if mode == "frozen":
+    if mode in FROZEN:
         tagger.backbone.requires_grad_(requires_grad=False)
     return tagger
 
@@ -300,8 +307,9 @@ def fine_tune(
         Labelled jets to learn from, and to say when to end; those of other classes are left out.
     classes : sequence of str
         At least two, in the order of the tagger's outputs.
-    mode : {"scratch", "frozen", "fine-tuned"}
-        Draw all weights anew; keep the backbone and learn the head on encodings that are computed once; learn all.
+    mode : {"scratch", "linear", "frozen", "fine-tuned"}
+        Draw all weights anew; keep the backbone and learn a linear map, or the head, on encodings that are computed
+        once; learn all.
     head, hidden
         As in `jetlab.models.tagger.TaggerConfig`.
     learning : Learning
@@ -326,7 +334,7 @@ def fine_tune(
         label = labels_among(jets, classes)
         rows = np.flatnonzero(label >= 0)
         data: Dataset = tagger.prepare(jets[rows])
-        sets.append(Rows(encoded(tagger, data) if mode == "frozen" else data, np.arange(len(rows)), label[rows]))
+        sets.append(Rows(encoded(tagger, data) if mode in FROZEN else data, np.arange(len(rows)), label[rows]))
     place = None if out is None else Path(out)
     learn, watch = sets
     outcome = fit_tagger(tagger, learn, watch, learning, seed=seed, out=place, progress=progress, title=mode, stop=stop)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jetlab.errors import JetLabError
-from jetlab.tasks.finetune import MODES, Learning, Mode, backbone_of, fit_tagger, tagger_for
+from jetlab.tasks.finetune import FROZEN, MODES, Learning, Mode, backbone_of, fit_tagger, tagger_for
 from jetlab.tasks.labelled import Rows, encoded, labels_among
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def learning_curves(
     train, valid : Jets
         Labelled jets; those of other classes are left out.
     classes : sequence of str
-    modes : sequence of {"scratch", "frozen", "fine-tuned"}
+    modes : sequence of {"scratch", "linear", "frozen", "fine-tuned"}
     learning : Learning
         The same for all modes, and without an early end.
     head, hidden
@@ -103,7 +103,7 @@ def learning_curves(
                 if announce is not None:
                     announce(f"{mode}, seed {seed}")
                 tagger = tagger_for(backbone, classes, mode=mode, head=head, hidden=hidden, seed=seed)
-                rows = [_encoded(tagger, part) for part in parts] if mode == "frozen" else parts
+                rows = [_encoded(tagger, part) for part in parts] if mode in FROZEN else parts
                 outcome = fit_tagger(
                     tagger, rows[0], rows[1], learning, seed=seed, out=None if place is None else place / "training",
                     progress=progress, title=mode, stop=stop,
@@ -123,7 +123,7 @@ def steps_saved(curves: pd.DataFrame, *, against: Mode = "scratch") -> pd.DataFr
     ----------
     curves : pandas.DataFrame
         From `learning_curves`.
-    against : {"scratch", "frozen", "fine-tuned"}
+    against : {"scratch", "linear", "frozen", "fine-tuned"}
         The mode whose lowest loss is to be reached, seed by seed.
 
     Returns

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from jetlab.errors import InvalidJetsError
 from jetlab.evaluate import separation
-from jetlab.tasks.finetune import MODES, Learning, Mode, backbone_of, fit_tagger, probabilities, tagger_for
+from jetlab.tasks.finetune import FROZEN, MODES, Learning, Mode, backbone_of, fit_tagger, probabilities, tagger_for
 from jetlab.tasks.labelled import EncodedSet, Rows, encoded, labels_among
 from jetlab.tasks.points import Points, Rates
 from jetlab.train import Dataset
@@ -36,6 +36,7 @@ __all__ = ["CANDIDATES", "Budget", "summarise", "transfer_curve", "transfer_gain
 
 CANDIDATES: dict[Mode, tuple[Rates, ...]] = {
     "scratch": ((3e-4, 3e-4), (1e-3, 1e-3), (3e-3, 3e-3)),
+    "linear": ((1e-3, 1e-3), (3e-3, 3e-3), (1e-2, 1e-2)),
     "frozen": ((3e-4, 3e-4), (1e-3, 1e-3), (3e-3, 3e-3)),
     "fine-tuned": ((1e-3, 1e-4), (1e-3, 3e-4), (1e-3, 1e-3)),
 }
@@ -80,7 +81,7 @@ def transfer_curve(
     *,
     classes: Sequence[str],
     sizes: Sequence[int],
-    modes: Sequence[Mode] = MODES,
+    modes: Sequence[Mode] = ("scratch", "frozen", "fine-tuned"),
     seeds: int | Sequence[int] = 3,
     background: str | None = None,
     head: str = "mlp",
@@ -108,7 +109,7 @@ def transfer_curve(
         At least two; the labelled jets are shared equally among them.
     sizes : sequence of int
         Labelled jets in all, validation included.
-    modes : sequence of {"scratch", "frozen", "fine-tuned"}
+    modes : sequence of {"scratch", "linear", "frozen", "fine-tuned"}
     seeds : int or sequence of int
         Repetitions, each with labelled jets, weights and order of its own: so many, or these.
     background : str, optional
@@ -210,7 +211,7 @@ def transfer_gain(points: pd.DataFrame, *, measure: str = "auc", against: Mode =
     points : pandas.DataFrame
         From `transfer_curve`.
     measure : str
-    against : {"scratch", "frozen", "fine-tuned"}
+    against : {"scratch", "linear", "frozen", "fine-tuned"}
 
     Returns
     -------
@@ -322,12 +323,12 @@ class _Study:
         if best is None:
             return None
         scores = self._scores(best.pop("tagger"), test)
-        shared = self._encodings[0].seconds * size / len(self.rows) if self._encodings and mode == "frozen" else 0.0
+        shared = self._encodings[0].seconds * size / len(self.rows) if self._encodings and mode in FROZEN else 0.0
         end = {"encoding_cpu_seconds": shared, "trials": json.dumps(trials)}
         return {"mode": mode, "labels": size, "seed": seed} | scores | best | end
 
     def _sets(self, mode: Mode) -> tuple[Dataset, Dataset]:
-        if mode != "frozen":
+        if mode not in FROZEN:
             return self.data, self.test
         if self._encodings is None:
             reader = tagger_for(self.backbone, self.classes, mode="frozen")
