@@ -7,10 +7,9 @@ reconstructed and no class is needed.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +18,7 @@ from jetlab.batches import ParticleBatch, ParticleSet
 from jetlab.masking import MaskedBatch, MaskedSet, Masking
 from jetlab.models.blocks import mlp
 from jetlab.models.encoding import Encoding
+from jetlab.models.following import Following, Predicted
 from jetlab.models.jepa_encoder import Block, JetEncoder, JetEncoderConfig, TokenKind
 from jetlab.models.pet2 import hidden_keys
 from jetlab.models.slots import at_slots, first_slots
@@ -97,33 +97,30 @@ class JepaConfig:
         return JepaConfig(**{**entries, **parts})
 
 
-class Predicted(NamedTuple):
-    """Hidden tokens of all jets as predicted and as they are, ``(m, D)``, and the tokens that were shown, ``(n, D)``.
-
-    A token that is in several targets of its jet is there several times.
-    """
-
-    predicted: Tensor
-    target: Tensor
-    context: Tensor
-
-
 class Predictor(nn.Module):
     """Predicts tokens from others and from where they are: a transformer with a learned vector in place of each.
 
     Parameters
     ----------
-    config : JepaConfig
+    encoded : int
+        Width of the tokens.
+    width, depth, heads : int
+        Of the transformer.
+    places : int
+        Numbers that say where a token is; see `where`.
     """
 
-    def __init__(self, config: JepaConfig) -> None:
+    def __init__(self, encoded: int, *, width: int, depth: int, heads: int, places: int = 2) -> None:
         super().__init__()
-        c = config
-        self.enter, self.leave = nn.Linear(c.encoder.width, c.width), nn.Linear(c.width, c.encoder.width)
-        self.place = mlp(2, c.width, c.width)
-        self.token = nn.Parameter(nn.init.trunc_normal_(torch.empty(c.width), std=0.02))
-        self.blocks = nn.ModuleList(Block(c.width, c.heads) for _ in range(c.depth))
-        self.norm = nn.LayerNorm(c.width)
+        self.enter, self.leave = nn.Linear(encoded, width), nn.Linear(width, encoded)
+        self.place = mlp(places, width, width)
+        self.token = nn.Parameter(nn.init.trunc_normal_(torch.empty(width), std=0.02))
+        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
+        self.norm = nn.LayerNorm(width)
+
+    def where(self, directions: Tensor) -> Tensor:
+        """What is known of tokens in these directions ``(B, T, 2)``, shape ``(B, T, W)``."""
+        return self.place(directions / 0.2)
 
     def forward(self, context: Encoding, directions: Tensor, hidden: Tensor) -> Tensor:
         """Predict the tokens of each target separately.
@@ -142,7 +139,7 @@ class Predictor(nn.Module):
             Tokens with a True in `hidden`, in its order.
         """
         goes = hidden.shape[1]
-        where = self.place(directions / 0.2)  # (B, T, W)
+        where = self.where(directions)  # (B, T, W)
         slots, known = first_slots(context.mask)
         seen = self.enter(at_slots(context.particles, slots)) + at_slots(where, slots)  # (B, c, W)
         asked, wanted = first_slots(hidden.flatten(0, 1))  # (B K, t)
@@ -155,7 +152,7 @@ class Predictor(nn.Module):
         return self.leave(self.norm(x[:, seen.shape[1] :][wanted]))
 
 
-class Jepa(nn.Module):
+class Jepa(Following[JetEncoder]):
     """Two encoders and a predictor; the second encoder is what is kept of the training.
 
     Parameters
@@ -163,15 +160,10 @@ class Jepa(nn.Module):
     config : JepaConfig
     """
 
-    updates: Tensor
-
     def __init__(self, config: JepaConfig) -> None:
-        super().__init__()
+        super().__init__(JetEncoder(config.encoder))
         self.config = config
-        self.context = JetEncoder(config.encoder)
-        self.target = copy.deepcopy(self.context).requires_grad_(requires_grad=False)
-        self.predictor = Predictor(config)
-        self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
+        self.predictor = Predictor(config.encoder.width, width=config.width, depth=config.depth, heads=config.heads)
 
     @property
     def recipe(self) -> Recipe:
@@ -204,13 +196,6 @@ class Jepa(nn.Module):
             tokens = self.target.encode(masked.batch).particles
         goes = tokens[:, None].expand(-1, masked.targets.shape[1], -1, -1)
         return Predicted(predicted, goes[masked.targets], context.particles[context.mask])
-
-    @torch.no_grad()
-    def follow(self, momentum: float) -> None:
-        """Move the second encoder towards the first, all the less, the nearer the momentum is to 1."""
-        for follower, leader in zip(self.target.parameters(), self.context.parameters(), strict=True):
-            follower.lerp_(leader, 1 - momentum)
-        self.updates += 1
 
     @staticmethod
     def from_config(config: Mapping[str, Any]) -> Jepa:

@@ -9,7 +9,16 @@ from torch import Tensor, nn
 
 from jetlab.models.blocks import mlp
 
-__all__ = ["PairBias", "pair_features"]
+__all__ = ["OF_JETS", "OF_PARTICLES", "PairBias", "Typical", "pair_features"]
+
+Typical = tuple[tuple[float, ...], tuple[float, ...]]
+"""Means and spreads of `pair_features`."""
+
+OF_PARTICLES: Typical = ((-1.0, -1.5, -1.5, 1.0), (1.5, 1.0, 1.0, 2.5))
+"""Of pairs of particles in a jet of some hundred GeV."""
+
+OF_JETS: Typical = ((6.5, -1.0, 1.0, 14.0), (1.5, 0.5, 0.5, 2.0))
+"""Of pairs of jets of some hundred GeV in an event."""
 
 HIDDEN = 32
 """Width of the layer between what a pair is and its bias."""
@@ -49,15 +58,18 @@ class PairBias(nn.Module):
     Parameters
     ----------
     heads : int
+    typical : (tuple of float, tuple of float)
+        Means and spreads that bring `pair_features` to like size.
     """
 
     mean: Tensor
     spread: Tensor
 
-    def __init__(self, heads: int) -> None:
+    def __init__(self, heads: int, *, typical: Typical = OF_PARTICLES) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.tensor([-1.0, -1.5, -1.5, 1.0]), persistent=False)
-        self.register_buffer("spread", torch.tensor([1.5, 1.0, 1.0, 2.5]), persistent=False)
+        mean, spread = map(torch.tensor, typical)
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("spread", spread, persistent=False)
         self.mlp = mlp(4, HIDDEN, heads)
 
     def forward(self, momenta: Tensor, mask: Tensor) -> Tensor:

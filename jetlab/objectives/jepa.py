@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from jetlab.masking import MaskedBatch
-from jetlab.models.jepa import Jepa
+from jetlab.models.following import Following
 from jetlab.objectives.loss import Loss
 
 __all__ = ["JEPA"]
@@ -75,9 +75,9 @@ class JEPA:
         Raises
         ------
         TypeError
-            If the model is not a `Jepa`.
+            If the model is neither a `Jepa` nor an `EventJepa`.
         """
-        if not isinstance(model, Jepa):
+        if not isinstance(model, Following):
             msg = f"JEPA trains a Jepa, found {type(model).__name__}"
             raise TypeError(msg)
         if model.training:
