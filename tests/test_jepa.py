@@ -279,6 +279,22 @@ def test_presets_options_and_augmentations_reach_the_training() -> None:
     assert not np.allclose(other, trained(jets, steps=1).run.history["loss"])
 
 
+def test_guessing_hidden_particles_beside_it_moves_the_same_encoder(jets: Jets, tmp_path: Path) -> None:
+    options = {"masked": 1.0, "out": tmp_path}
+    asked = iter([False, False, True])
+    half = trained(jets, stop=lambda: next(asked), **options)
+    assert (half.run.steps, int(half.model.updates)) == (3, 3)
+    done = trained(jets, **options)
+    assert {"jepa", "masked", "jepa_spread"} <= set(done.run.history)
+    plain, whole = trained(jets), trained(jets, masked=1.0)
+    for name, values in whole.model.state_dict().items():
+        assert torch.equal(done.model.state_dict()[name], values), name
+    name = "context.blocks.0.qkv.weight"
+    assert not torch.equal(plain.model.state_dict()[name], whole.model.state_dict()[name])
+    with pytest.raises(ValueError, match="take tokens='particles'"):
+        trained(jets, masked=1.0, config=of_kind("groups"))
+
+
 # ---- what becomes of it ---------------------------------------------------------------------------------------------
 
 

@@ -99,6 +99,8 @@ def jepa(
     ),
     variance: Annotated[float, typer.Option(min=0.0, help="Weight of the spread of features.")] = 0.0,
     covariance: Annotated[float, typer.Option(min=0.0, help="Weight of their independence.")] = 0.0,
+    masked: Annotated[float, typer.Option(min=0.0, help="Weight of guessing hidden particles beside it.")] = 0.0,
+    probe: Annotated[int, typer.Option(min=0, help="Labelled jets that probes of its encodings learn from.")] = 0,
     steps: Annotated[int, typer.Option(min=1, help="Steps of the training.")] = 10_000,
     batch_size: Annotated[int, typer.Option(min=1, help="Jets in a step.")] = 128,
     lr: Annotated[float, typer.Option(min=0.0, help="Highest learning rate.")] = 1e-3,
@@ -107,7 +109,10 @@ def jepa(
     held_out: HeldOut = None,
     seed: Seed = 0,
 ) -> None:
-    """Train a HEP-JEPA: an encoder that predicts how hidden parts of a jet are encoded. Labels are not looked at.
+    """Train a HEP-JEPA: an encoder that predicts how hidden parts of a jet are encoded. It does not learn from labels.
+
+    With --probe, a linear and a nearest-neighbour classifier of its encodings, and whether these collapse, are written
+    down as it learns: they learn from some labelled jets and are asked about those that are watched.
 
     Ctrl-C ends it after the present step; the same command goes on from there to the same numbers.
     """
@@ -115,6 +120,7 @@ def jepa(
     from jetlab.masking import Masking
     from jetlab.objectives import JEPA
     from jetlab.tasks.jepa import train_jepa
+    from jetlab.tasks.watching import Probes
     from jetlab.zoo import save_pretrained
 
     train, valid = load(data, n=n, classes=classes, held_out=held_out, seed=seed)
@@ -128,6 +134,8 @@ def jepa(
         registers=registers,
         masking=Masking(kind=masks.value, targets=targets, context=shown.value),
         augment=Augmentations() if augment else None,
+        masked=masked,
+        watch=Probes(train[:: max(1, len(train) // probe)], valid) if probe else None,
         objective=JEPA(distance.value, norm.value, variance, covariance, steps=steps),
         steps=steps,
         batch_size=batch_size,

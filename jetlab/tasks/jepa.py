@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from jetlab.masking import MaskedSet
 from jetlab.models.jepa import Jepa, JepaConfig
-from jetlab.objectives import JEPA
+from jetlab.models.masked import MaskedModel, MaskedModelConfig
+from jetlab.models.pretrainer import Pretrainer
+from jetlab.objectives import JEPA, MaskedParticles, Mixture
 from jetlab.train import Run, fit
 
 if TYPE_CHECKING:
@@ -49,6 +52,7 @@ def train_jepa(
     augment: Augmentations | None = None,
     objective: JEPA | None = None,
     config: JepaConfig | None = None,
+    masked: float = 0.0,
     steps: int = 10_000,
     batch_size: int = 128,
     lr: float = 1e-3,
@@ -77,6 +81,9 @@ def train_jepa(
         By default, smooth L1 distances, with a momentum that reaches 1 at the last step.
     config : JepaConfig, optional
         In place of the preset and its options, for what they do not reach.
+    masked : float
+        Weight of a second task of the encoder that learns, to guess hidden particles themselves (arXiv:2409.12589), of
+        which only the rank in pT is known. The tokens must be particles. 0 for none, as published.
     steps, batch_size : int
         Length of the training in steps of so many jets.
     lr, weight_decay : float
@@ -104,11 +111,19 @@ def train_jepa(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Jepa(config)
+        learner: Jepa | Pretrainer = model
+        if masked:
+            learner = Pretrainer({"jepa": model, "masked": MaskedModel(MaskedModelConfig(config.encoder))})
+    learns: JEPA | Mixture = objective or JEPA(steps=steps)
+    data = learner.prepare(train, seed=seed, augment=augment)
+    if isinstance(learner, Pretrainer) and isinstance(data, MaskedSet):
+        learns = Mixture({"jepa": (learns, 1.0), "masked": (MaskedParticles(), masked)})
+        learner.learn_scale(data.particles)
     run = fit(
-        model,
-        objective or JEPA(steps=steps),
-        model.prepare(train, seed=seed, augment=augment),
-        model.prepare(valid, seed=seed),
+        learner,
+        learns,
+        data,
+        learner.prepare(valid, seed=seed),
         steps=steps,
         batch_size=batch_size,
         lr=lr,
