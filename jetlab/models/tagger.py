@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from torch import Tensor, nn
 
 from jetlab.batches import Batch, ParticleSet
-from jetlab.errors import JetLabError
+from jetlab.errors import InvalidJetsError, JetLabError
 from jetlab.features import Recipe
+from jetlab.jets import Events
 from jetlab.models.deepsets import DeepSets, DeepSetsConfig
 from jetlab.models.encoding import EncodedBatch
+from jetlab.models.event_encoder import EventEncoder, EventEncoderConfig
 from jetlab.models.heads import HEADS
 from jetlab.models.jepa_encoder import JetEncoder, JetEncoderConfig
 from jetlab.models.part import ParT, PartConfig
@@ -26,6 +28,7 @@ from jetlab.vocabulary import CLASSES
 
 if TYPE_CHECKING:
     from jetlab.jets import Jets
+    from jetlab.models.event_batches import EventSet
     from jetlab.models.tokenizers import VQVAE, BinnedTokenizer
     from jetlab.models.tokens import SequenceSet
 
@@ -60,6 +63,7 @@ BACKBONES: dict[str, tuple[Any, Any]] = {
     "jet-reader": (JetReaderConfig, JetReader),
     "sequence": (SequenceConfig, SequenceBackbone),
     "jepa": (JetEncoderConfig, JetEncoder),
+    "event": (EventEncoderConfig, EventEncoder),
 }
 """Configuration and class of each backbone that a tagger can stand on."""
 
@@ -110,7 +114,7 @@ class TaggerConfig:
 
 
 class Tagger(nn.Module):
-    """Jets to class logits.
+    """Jets to class logits; events, if it stands on an `EventEncoder`.
 
     Parameters
     ----------
@@ -165,8 +169,19 @@ class Tagger(nn.Module):
         """How jets become the inputs."""
         return self.config.backbone.recipe
 
-    def prepare(self, jets: Jets) -> ParticleSet | SequenceSet:
-        """Jets as the backbone reads them, from which batches of any rows are cut."""
+    def prepare(self, jets: Jets | Events) -> ParticleSet | SequenceSet | EventSet:
+        """Jets as the backbone reads them, or events, from which batches of any rows are cut.
+
+        Raises
+        ------
+        InvalidJetsError
+            If a tagger of jets is given events, or the other way round.
+        """
+        if isinstance(self.backbone, EventEncoder):
+            return self.backbone.prepare(jets)
+        if isinstance(jets, Events):
+            msg = "this tagger reads jets, found Events; give it events.flattened(), or take a tagger of events"
+            raise InvalidJetsError(msg)
         if isinstance(self.backbone, SequenceBackbone | JetReader):
             return self.backbone.prepare(jets)
         read = self.config.backbone

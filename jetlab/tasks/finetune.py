@@ -15,7 +15,7 @@ import torch
 
 from jetlab.errors import JetLabError
 from jetlab.models.alpha import OmniJetAlpha
-from jetlab.models.jepa import Jepa
+from jetlab.models.following import Following
 from jetlab.models.jepa_encoder import JetEncoder
 from jetlab.models.jetflow import JetFlow
 from jetlab.models.omnilearn import OmniLearn
@@ -32,7 +32,7 @@ from jetlab.train.order import validation_batches
 if TYPE_CHECKING:
     from torch import nn
 
-    from jetlab.jets import Jets
+    from jetlab.jets import Events, Jets
     from jetlab.train.engine import Precision
 
 __all__ = [
@@ -69,7 +69,7 @@ def backbone_of(model: nn.Module) -> nn.Module:
 
     Parameters
     ----------
-    model : OmniJetAlpha, JetFlow, OmniLearned, OmniLearn, Jepa, Tagger or backbone
+    model : OmniJetAlpha, JetFlow, OmniLearned, OmniLearn, Jepa, EventJepa, Tagger or backbone
         A backbone has ``config`` and ``encode(batch)``.
 
     Raises
@@ -83,7 +83,7 @@ def backbone_of(model: nn.Module) -> nn.Module:
     if isinstance(model, JetFlow):
         conditions = model.config.conditions
         model = model.particles
-    if isinstance(model, Jepa):
+    if isinstance(model, Following):
         return copy.deepcopy(model.target).requires_grad_()
     if isinstance(encoder := getattr(model, "encoder", None), JetEncoder):
         return copy.deepcopy(encoder).requires_grad_()
@@ -284,8 +284,8 @@ def probabilities(
 
 def fine_tune(
     model: nn.Module,
-    train: Jets,
-    valid: Jets,
+    train: Jets | Events,
+    valid: Jets | Events,
     *,
     classes: Sequence[str],
     mode: Mode = "fine-tuned",
@@ -303,8 +303,9 @@ def fine_tune(
     ----------
     model : OmniJetAlpha, Tagger or backbone
         What was pretrained; it is left as it is.
-    train, valid : Jets
-        Labelled jets to learn from, and to say when to end; those of other classes are left out.
+    train, valid : Jets or Events
+        Labelled jets to learn from, and to say when to end; those of other classes are left out. Events, if that is
+        what the backbone reads; see `jetlab.tasks.fine_tune_events`.
     classes : sequence of str
         At least two, in the order of the tagger's outputs.
     mode : {"scratch", "linear", "frozen", "fine-tuned"}

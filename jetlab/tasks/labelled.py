@@ -17,7 +17,7 @@ from jetlab.models.encoding import EncodedBatch
 from jetlab.train.order import validation_batches
 
 if TYPE_CHECKING:
-    from jetlab.jets import Jets
+    from jetlab.jets import Events, Jets
     from jetlab.models.tagger import Tagger
     from jetlab.train import Dataset
 
@@ -134,8 +134,8 @@ def encoded(tagger: Tagger, data: Dataset, *, batch_size: int = 128) -> EncodedS
     return EncodedSet(np.concatenate(found), offsets, jet, seconds=time.process_time() - began)
 
 
-def labels_among(jets: Jets, classes: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Place of each jet's class in `classes`, -1 for jets of other classes.
+def labels_among(jets: Jets | Events, classes: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Place of each jet's class, or each event's, in `classes`, -1 for those of other classes.
 
     Raises
     ------

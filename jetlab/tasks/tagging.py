@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from jetlab.errors import InvalidJetsError, JetLabError
+from jetlab.jets import Events
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +22,7 @@ __all__ = ["classify", "remembered_inputs"]
 
 def classify(
     tagger: nn.Module,
-    jets: Jets,
+    jets: Jets | Events,
     *,
     batch_size: int = 32,
     progress: bool | Callable[[int, int], None] = True,
@@ -33,8 +34,8 @@ def classify(
     ----------
     tagger : Tagger or JetFlow
         From `jetlab.from_pretrained`, on the device where it should work.
-    jets : Jets
-        With the constituent fields that the tagger's recipe needs; labels are not used.
+    jets : Jets or Events
+        What the tagger reads, with the constituent fields that its recipe needs; labels are not used.
     batch_size : int
         Jets at once, of similar length.
     progress : bool or callable
@@ -64,7 +65,7 @@ def classify(
     order = np.argsort(jet_set.lengths, kind="stable")
     probabilities = np.full((len(jets), len(reader.classes)), np.nan, np.float32)
     device = next(reader.parameters()).device
-    report, close = _reporter(progress, len(jets))
+    report, close = _reporter(progress, len(jets), unit="event" if isinstance(jets, Events) else "jet")
     was_training = reader.training
     reader.eval()
     try:
@@ -120,7 +121,7 @@ def remembered_inputs(tagger: nn.Module, jets: Jets, *, slots: int = 128) -> pd.
     return table
 
 
-def _checked(tagger: nn.Module, jets: Jets) -> Any:
+def _checked(tagger: nn.Module, jets: Jets | Events) -> Any:
     from jetlab.models.jetflow import JetFlow
     from jetlab.models.tagger import Tagger
 
@@ -134,11 +135,11 @@ def _checked(tagger: nn.Module, jets: Jets) -> Any:
 
 
 def _reporter(
-    progress: bool | Callable[[int, int], None], total: int
+    progress: bool | Callable[[int, int], None], total: int, *, unit: str
 ) -> tuple[Callable[[int, int], None], Callable[[], Any]]:
     if callable(progress):
         return progress, lambda: None
     from tqdm.auto import tqdm
 
-    bar = tqdm(total=total, unit="jet", desc="Classifying", disable=not progress)
+    bar = tqdm(total=total, unit=unit, desc="Classifying", disable=not progress)
     return lambda done, _: bar.update(done - bar.n), bar.close

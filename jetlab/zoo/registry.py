@@ -32,6 +32,12 @@ def _omnilearn() -> Any:
     return OmniLearn
 
 
+def _event_jepa() -> Any:
+    from jetlab.models.event_jepa import EventJepa
+
+    return EventJepa
+
+
 def _fpnd_net() -> Any:
     from jetlab.models.fpnd import FPNDNet
 
@@ -115,6 +121,7 @@ ARCHITECTURES: dict[str, Callable[[], Any]] = {
     "jet-flow": _jet_flow,
     "jepa": _jepa,
     "jepa-flow": _jepa_flow,
+    "event-jepa": _event_jepa,
     "masked-model": _masked_model,
     "token-writer": _token_writer,
     "tagger": _tagger,
