@@ -181,6 +181,10 @@ def test_seeds_have_labels_of_their_own_and_validation_is_not_learned_from() -> 
     assert (len(learn), len(watch)) == (16, 4)
     assert not set(learn) & set(watch)
     assert np.bincount(study.label[learn]).tolist() == [8, 8]
+    study.budget = replace(SHORT, watched=6)
+    assert [len(part) for part in study._parts(60, 0)] == [54, 6]
+    assert [len(part) for part in study._parts(20, 0)] == [16, 4]
+    study.budget = SHORT
     larger = set(np.concatenate(study._parts(60, 0)))
     assert set(learn) | set(watch) <= larger
     assert set(learn) != set(study._parts(20, 1)[0])

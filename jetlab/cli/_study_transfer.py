@@ -42,8 +42,15 @@ def transfer(
         str | None,
         typer.Option(help="Jets that the model has not seen: a file, a folder, or 'sample'.", show_default="as marked"),
     ] = None,
+    test_n: Annotated[
+        int | None, typer.Option(min=2, help="Measure with so many of them, drawn at random.", show_default="all")
+    ] = None,
     head: Annotated[str, typer.Option(help="mlp, summation or class-attention.")] = "mlp",
     max_steps: Annotated[int, typer.Option(min=1, help="Most steps of one training.")] = 400,
+    watched: Annotated[
+        int | None,
+        typer.Option(min=2, help="Most labelled jets that say when to end.", show_default="a fifth of the labels"),
+    ] = None,
     precision: Precision = Numbers.fp32,
     device: Device = "auto",
 ) -> None:
@@ -51,6 +58,8 @@ def transfer(
 
     Ctrl-C ends it; finished points are kept, and the same command goes on with the others.
     """
+    import numpy as np
+
     from jetlab.data import load_jets
     from jetlab.plots import transfer_curves
     from jetlab.tasks.transfer import Budget, summarise, transfer_curve, transfer_gain
@@ -59,6 +68,8 @@ def transfer(
     names = class_names(classes)
     jets = load_jets(data if len(data) > 1 else data[0], classes=names)
     learn, held_out = _parts(jets, None if test is None else load_jets(test, classes=names))
+    if test_n is not None and test_n < len(held_out):
+        held_out = held_out[np.sort(np.random.default_rng(0).permutation(len(held_out))[:test_n])]
     numbers, asked = _sizes(sizes, learn, names), asked_modes(modes)
     announce(f"Transfer of {model} to {', '.join(names)}: up to {max(numbers):,} labels, {len(held_out):,} test jets")
     with progress("Training taggers", unit="points") as report:
@@ -72,7 +83,7 @@ def transfer(
             seeds=seeds,
             head=head,
             hidden=HIDDEN if head == "mlp" else (),
-            budget=Budget(max_steps=max_steps),
+            budget=Budget(max_steps=max_steps, watched=watched),
             precision=precision.value,
             device=device,
             out=out,

@@ -62,12 +62,15 @@ class Budget:
     min_steps, max_steps : int
         Fewest and most updates, whatever the epochs say; training ends earlier if the validation loss does not fall.
     batch_size : int
+    watched : int, optional
+        Most labelled jets that are not learned from but watched; by default a fifth of them, however many there are.
     """
 
     epochs: int = 15
     min_steps: int = 80
     max_steps: int = 400
     batch_size: int = 64
+    watched: int | None = None
 
     def steps(self, jets: int) -> int:
         """Updates for this many jets to learn from."""
@@ -338,7 +341,8 @@ class _Study:
     def _parts(self, size: int, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Rows of `data` to learn from and to watch, each with equal shares of the classes."""
         each = size // len(self.classes)
-        watched = max(1, round(VALIDATION_SHARE * each))
+        most = each if self.budget.watched is None else self.budget.watched // len(self.classes)
+        watched = max(1, min(round(VALIDATION_SHARE * each), most))
         taken = np.searchsorted(self.rows, self.order[seed][:, :each])  # (classes, each)
         return taken[:, watched:].ravel(), taken[:, :watched].ravel()
 
