@@ -50,7 +50,7 @@ def tagger(
     out: ModelFolder,
     classes: Annotated[str, typer.Option("--classes", "-c", help="Classes to tell apart.")] = "QCD,Tbqq",
     n: AtMost = None,
-    mode: Annotated[Mode, typer.Option(help="Nothing pretrained, only a linear map or the head learns, or all.")] = Mode.fine_tuned,
+    mode: Annotated[Mode, typer.Option(help="What learns: only a linear map or the head, or all.")] = Mode.fine_tuned,
     head: Annotated[str, typer.Option(help="mlp, summation or class-attention.")] = "mlp",
     steps: Annotated[int, typer.Option(min=1, help="Most steps; it ends early if it no longer helps.")] = 2000,
     batch_size: Annotated[int, typer.Option(min=1, help="Jets in a step.")] = 64,
