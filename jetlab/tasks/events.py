@@ -209,6 +209,7 @@ def classify_events(
         If there are no events, or none of them has a jet.
     """
     if not (isinstance(tagger, Tagger) and isinstance(tagger.backbone, EventEncoder)):
-        msg = f"expected a Tagger of events, found a {type(tagger).__name__} of jets; fine_tune_events makes one"
+        found = "Tagger of jets" if isinstance(tagger, Tagger) else type(tagger).__name__
+        msg = f"expected a Tagger of events, found a {found}; fine_tune_events makes one"
         raise JetLabError(msg)
     return classify(tagger, events, batch_size=batch_size, progress=progress, stop=stop)

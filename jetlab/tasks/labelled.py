@@ -13,11 +13,12 @@ import torch
 
 from jetlab.batches import pad_rows
 from jetlab.errors import InvalidJetsError
+from jetlab.jets import Events
 from jetlab.models.encoding import EncodedBatch
 from jetlab.train.order import validation_batches
 
 if TYPE_CHECKING:
-    from jetlab.jets import Events, Jets
+    from jetlab.jets import Jets
     from jetlab.models.tagger import Tagger
     from jetlab.train import Dataset
 
@@ -140,13 +141,16 @@ def labels_among(jets: Jets | Events, classes: Sequence[str]) -> npt.NDArray[np.
     Raises
     ------
     InvalidJetsError
-        If there are fewer than two classes, or one of them without jets.
+        If there are fewer than two classes, or one of them without jets, or events.
     """
+    unit = "events" if isinstance(jets, Events) else "jets"
     counts = jets.class_counts() if jets.label is not None else {}
     missing = [name for name in classes if not counts.get(name)]
     if len(set(classes)) < 2 or missing or jets.label is None:
-        found = ", ".join(f"{name} {count}" for name, count in counts.items()) or "no labelled jets"
-        msg = f"tagging needs jets of at least two classes, asked for {', '.join(classes) or 'none'}; there are {found}"
+        found = ", ".join(f"{name} {count}" for name, count in counts.items()) or f"no labelled {unit}"
+        msg = (
+            f"tagging needs {unit} of at least two classes, asked for {', '.join(classes) or 'none'}; there are {found}"
+        )
         raise InvalidJetsError(msg)
     place = np.full(len(jets.classes), -1, np.int64)
     place[[jets.classes.index(name) for name in classes]] = np.arange(len(classes))

@@ -129,7 +129,7 @@ def _checked(tagger: nn.Module, jets: Jets | Events) -> Any:
         msg = f"expected a Tagger or a JetFlow, found a {type(tagger).__name__}; jetlab.from_pretrained loads one"
         raise JetLabError(msg)
     if not len(jets):
-        msg = "there are no jets to classify; expected at least one"
+        msg = f"there are no {'events' if isinstance(jets, Events) else 'jets'} to classify; expected at least one"
         raise InvalidJetsError(msg)
     return tagger
 
