@@ -31,6 +31,7 @@ METHODS: dict[str, str] = {
     "tokens": "next token",
     "classes": "classification",
     "flow": "flow matching",
+    "jepa+masked": "JEPA + masked particles",
     "classes+masked": "classification + masked particles",
     "classes+flow": "classification + flow matching",
 }
