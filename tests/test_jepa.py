@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -331,6 +332,20 @@ def test_the_command_trains_and_says_what_it_made(tmp_path: Path, capsys: pytest
     assert "2 targets of 15% to 20% of the tokens, random" in card
     assert (folder / "jepa.png").is_file()
     assert "train tagger" in said(["models", "show", folder], capsys)
+
+
+def test_the_command_can_guess_particles_beside_it_and_ask_probes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write_jets(toy_jets(120), tmp_path / "train.parquet")
+    words = ["train", "jepa", file, "--out", tmp_path / "out", "--steps", 2, "--batch-size", 16, "--held-out", 0.3,
+             "--masked", 0.5, "--probe", 40]  # fmt: skip
+    said(words, capsys)
+    card = " ".join((tmp_path / "out" / "model" / "README.md").read_text(encoding="utf-8").split())
+    assert "**Beside it**, with weight 0.5: guessing hidden particles" in card
+    assert "learned from 40 labelled jets, names the class of" in card
+    history = pd.read_csv(tmp_path / "out" / "jepa" / "history.csv")
+    assert history["linear_probe"].notna().sum() == 2
 
 
 def said(words: list, capsys: pytest.CaptureFixture[str]) -> str:

@@ -28,6 +28,8 @@ from jetlab.cli._training import (
 )
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from jetlab.models.jepa import Jepa
 
 __all__ = ["jepa", "jepa_card"]
@@ -119,6 +121,7 @@ def jepa(
     from jetlab.features.augment import Augmentations
     from jetlab.masking import Masking
     from jetlab.objectives import JEPA
+    from jetlab.plots.monitor import training_monitor
     from jetlab.tasks.jepa import train_jepa
     from jetlab.tasks.watching import Probes
     from jetlab.zoo import save_pretrained
@@ -155,10 +158,14 @@ def jepa(
         "task": "pretraining",
         "classes": list(train.class_counts()),
         **origin(runs, train, valid, seed=seed),
+        "masked": masked,
+        "probes": _last_probes(training.run.history, labels=probe),
     }
     card = jepa_card("model", training.model, provenance)
     folder = save_pretrained(training.model, out / "model", card=card, provenance=provenance, precision="fp16")
     save_curves(folder, runs)
+    if probe:
+        training_monitor(training.run.history).savefig(folder / "jepa.png", dpi=60)
     wrote(folder)
     next_command(shlex.join(["jetlab", "train", "tagger", *data, "--model", str(folder), "--out", "my-tagger"]))
 
@@ -202,7 +209,7 @@ tagger, outcome = jetlab.tasks.fine_tune(model, train, valid, classes=["QCD", "T
 - **Predictor**: {model.config.depth} blocks of width {model.config.width}, {sizes["predictor"]:,} parameters.
 - **Masks**: {masks.targets} targets of {low:.0%} to {high:.0%} of the tokens, {masks.kind}; shown is what is
   {masks.context}.
-
+{_beside(provenance.get("masked", 0))}
 Weights are kept in half precision.
 
 ## How it was trained
@@ -214,8 +221,39 @@ Weights are kept in half precision.
 Seed {provenance["seed"]}; {jets["train"]:,} jets to learn from and {jets["valid"]:,} to watch ({source});
 on {provenance["machine"]}: {provenance["steps"]["jepa"]:,} steps in {provenance["minutes"]["jepa"]:g} minutes. The best
 validation loss was {"–" if loss is None else f"{loss:.4g}"}; only trainings of the same kind can be compared by it.
-
+{_told_by_probes(provenance.get("probes", {}), watched=jets["valid"])}
 ![Loss of the jepa](jepa.png)
+"""
+
+
+def _last_probes(history: pd.DataFrame, *, labels: int) -> dict[str, float]:
+    """What was watched last; nothing if nothing was."""
+    from jetlab.plots.monitor import MONITORS
+
+    if not labels:
+        return {}
+    last = history.dropna(subset=[*MONITORS]).iloc[-1]
+    return {"labels": labels, **{name: round(float(last[name]), 4) for name in MONITORS}}
+
+
+def _beside(masked: float) -> str:
+    """The second task, if there was one."""
+    if not masked:
+        return ""
+    return f"""- **Beside it**, with weight {masked:g}: guessing hidden particles themselves, of which only the rank in
+  pT is known ([arXiv:2409.12589](https://arxiv.org/abs/2409.12589)).
+"""
+
+
+def _told_by_probes(probes: Mapping[str, float], *, watched: int) -> str:
+    """What probes made of the encodings, if they were asked."""
+    if not probes:
+        return ""
+    linear, near = probes["linear_probe"], probes["neighbour_probe"]
+    return f"""
+In the end a linear map of the encodings, learned from {probes["labels"]:,.0f} labelled jets, names the class of
+{linear:.1%} of {watched:,} watched jets, and the vote of the 20 nearest of them that of {near:.1%}; the effective
+rank of the encodings is {probes["effective_rank"]:.0f}.
 """
 
 
