@@ -212,6 +212,17 @@ def test_azimuth_is_taken_around_the_beam() -> None:
     torch.testing.assert_close(found[0, 1], torch.tensor([5.0, -0.5, 2 * np.pi - 6.2, 0.0]), atol=1e-5, rtol=0)
 
 
+def test_jets_that_are_nearly_opposite_are_alike_on_both_sides() -> None:
+    encoder = seeded()
+    batch = whole(encoder.prepare(toy_events((2, 2))))
+    momenta = batch.momenta.clone()
+    momenta[1] = momenta[0]
+    momenta[:, 1, 2] = momenta[:, 0, 2] + np.pi + torch.tensor([-1e-4, 1e-4])
+    same = jets_at(batch.jets, torch.tensor([0, 1, 0, 1]))
+    found = encoder.encode(replace(batch, momenta=momenta, jets=same)).jet
+    torch.testing.assert_close(found[1], found[0], atol=1e-3, rtol=1e-3)
+
+
 # ---- few jets, and jets that are not shown --------------------------------------------------------------------------
 
 

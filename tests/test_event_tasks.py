@@ -131,6 +131,13 @@ def test_predictions_know_where_they_are_to_be_but_not_where_the_event_lies() ->
         torch.testing.assert_close(after, before, atol=1e-4, rtol=1e-3)
 
 
+def test_hidden_jets_that_are_nearly_opposite_are_predicted_alike() -> None:
+    predictor = made().predictor
+    where = predictor.where(torch.tensor([[[0.3, np.pi - 1e-4], [0.3, -np.pi + 1e-4], [0.3, 0.0]]]))[0]
+    torch.testing.assert_close(where[1], where[0], atol=1e-3, rtol=1e-3)
+    assert not torch.allclose(where[2], where[0], atol=1e-2)
+
+
 def test_what_is_predicted_are_encodings_of_the_whole_event() -> None:
     model = made()
     masked = hidden_batch(model, toy_events())
