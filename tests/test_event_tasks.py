@@ -33,6 +33,7 @@ from jetlab.tasks.finetune import FROZEN, MODES, backbone_of
 from jetlab.zoo import from_pretrained, save_pretrained
 
 from .event_toys import pairs_of_jets, toy_events, turned
+from .test_events import dijet_rows, labels, write_fixed
 
 DELPHES = Path(__file__).parents[2] / "shared" / "data" / "coffea" / "delphes.root"
 
@@ -317,6 +318,18 @@ def test_a_tagger_of_events_is_saved_and_brings_its_encoder_along(tmp_path: Path
     assert same_weights(backbone_of(again), tagger.backbone)
     stopped = classify_events(tagger, events, batch_size=2, progress=False, stop=iter([False, True]).__next__)
     assert np.isfinite(stopped).all(axis=1).sum() == 2
+
+
+def test_events_of_a_file_of_the_lhc_olympics_are_learned_from(tmp_path: Path) -> None:
+    """In that layout, with particles that were made up; one event has a single jet."""
+    rows = np.concatenate([dijet_rows(20), labels(20)[:, None]], axis=1)
+    events = jetlab.load_events(write_fixed(tmp_path / "events_anomalydetection_v2.h5", rows), progress=False)
+    assert set(events.n_jets) == {1, 2}
+    start = trained(events, steps=2).model
+    tagger, outcome = fine_tune_events(start, events, events, learning=SHORT, **QUIET)
+    assert outcome.run.steps == 6
+    assert tagger.classes == ("background", "signal")
+    assert np.isfinite(classify_events(tagger, events, progress=False)).all(axis=None)
 
 
 def test_what_cannot_be_done_is_refused() -> None:
