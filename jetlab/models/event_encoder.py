@@ -196,7 +196,7 @@ class EventEncoder(nn.Module):
 
 
 def from_hardest(momenta: Tensor, seen: Tensor) -> Tensor:
-    """Momenta with rapidity and azimuth from those of the hardest jet that is seen.
+    """Momenta with rapidity and azimuth from those of the hardest jet that is seen, the first of equally hard ones.
 
     Parameters
     ----------
