@@ -8,6 +8,7 @@ from jetlab.plots.canvas import SlideFigure, as_svg
 from jetlab.plots.confusion import confusion_matrix
 from jetlab.plots.generation import generation_quality
 from jetlab.plots.jets import jet_display, jet_image
+from jetlab.plots.monitor import training_monitor
 from jetlab.plots.overlay import overlay, overlays
 from jetlab.plots.pretraining import pretraining_figure
 from jetlab.plots.sampling import quality_by_calls
@@ -34,5 +35,6 @@ __all__ = [
     "token_resolution",
     "tokenizer_sweep",
     "training_curves",
+    "training_monitor",
     "transfer_curves",
 ]
