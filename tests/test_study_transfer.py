@@ -41,9 +41,9 @@ def test_the_figure_has_a_line_and_a_band_for_each_mode(theme: str) -> None:
     assert [axes.get_ylabel() for axes in figure.axes[:2]] == ["Accuracy", "AUC"]
     first = figure.axes[0]
     assert first.get_xscale() == "log"
-    labels = [text.get_text() for text in first.get_legend().get_texts()]
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == ["from scratch", "pretrained, fine-tuned"]
-    assert "min-max of 3 seeds" in first.get_legend().get_title().get_text()
+    assert "min-max of 3 seeds" in figure.legends[0].get_title().get_text()
     band = first.collections[0].get_paths()[0].vertices[:, 1]
     assert (band.min(), band.max()) == pytest.approx((0.71, 0.82))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from matplotlib.ticker import NullLocator
+
 from jetlab.errors import JetLabError
 from jetlab.plots.canvas import drawing, one_two_five, plain_number
 from jetlab.style import THEMES, SampleStyle, sample_styles
@@ -28,6 +30,9 @@ NAMES = {
     "fine-tuned": "pretrained, fine-tuned",
     "linear": "pretrained, linear probe",
 }
+MOST_TICKS = 7
+"""Numbers of labels that are all written at the axis; of more, powers of ten are."""
+
 MARKERS = {"scratch": "o", "frozen": "s", "fine-tuned": "^", "linear": "D"}
 
 
@@ -58,16 +63,23 @@ def transfer_curves(
         raise JetLabError(msg)
     modes = [mode for mode in NAMES if mode in set(summary["mode"])]
     styles = mode_styles(theme)
-    width = 5.4 * len(measures)
-    with drawing(width, 5.0, theme=theme) as figure:
+    width, abreast = 5.4 * len(measures), max(1, min(len(modes), 2 * len(measures) - 1))
+    above = 0.85 + 0.34 * -(-len(modes) // abreast)  # inches of the legend
+    height = 4.9 + above
+    with drawing(width, height, theme=theme) as figure:
         panels = figure.subplots(1, len(measures), squeeze=False)[0]
-        figure.subplots_adjust(left=0.9 / width, right=1 - 0.2 / width, bottom=0.16, top=0.96, wspace=0.32)
+        figure.subplots_adjust(
+            left=0.9 / width, right=1 - 0.3 / width, bottom=0.8 / height, top=1 - above / height, wspace=0.32
+        )
         for axes, name in zip(panels, measures, strict=True):
             for k, mode in enumerate(modes):
                 rows = summary[summary["mode"] == mode].sort_values("labels")
                 _draw(axes, rows, name, styles[mode], mode=mode, shift=1.04 ** (k - 1))
             axes.set_xscale("log")
             axes.xaxis.set_major_formatter(plain_number)
+            if len(sizes := sorted(set(summary["labels"]))) <= MOST_TICKS:
+                axes.set_xticks(sizes)
+                axes.xaxis.set_minor_locator(NullLocator())
             axes.set_xlabel("Labelled jets")
             axes.set_ylabel(TITLES[name])
             if name.startswith("rejection"):
@@ -75,7 +87,10 @@ def transfer_curves(
                 for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
                     which(one_two_five)
             axes.grid(visible=True, axis="y", color=THEMES[theme].faint, lw=0.8)
-        panels[0].legend(loc="lower right", title=_band_title(summary), title_fontsize=12)
+        figure.legend(
+            *panels[0].get_legend_handles_labels(), loc="upper left", bbox_to_anchor=(0.75 / width, 1 - 0.05 / height),
+            ncols=abreast, title=_band_title(summary), title_fontsize=12, alignment="left",
+        )  # fmt: skip
     return figure
 
 
@@ -105,4 +120,4 @@ def _draw(axes: Axes, rows: pd.DataFrame, name: str, style: SampleStyle, *, mode
 def _band_title(summary: pd.DataFrame) -> str:
     seeds, bands = summary["seeds"], " or ".join(sorted(set(summary["band"])))
     number = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
-    return f"bands: {bands} of {number} seeds\nbars: number of test jets"
+    return f"bands: {bands} of {number} seeds; bars: number of test jets"
