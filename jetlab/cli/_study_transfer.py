@@ -51,6 +51,9 @@ def transfer(
         int | None,
         typer.Option(min=2, help="Most labelled jets that say when to end.", show_default="a fifth of the labels"),
     ] = None,
+    tune: Annotated[
+        int, typer.Option(min=2, help="Up to this number of labels, learning rates are chosen among three.")
+    ] = 1000,
     precision: Precision = Numbers.fp32,
     device: Device = "auto",
 ) -> None:
@@ -84,6 +87,7 @@ def transfer(
             head=head,
             hidden=HIDDEN if head == "mlp" else (),
             budget=Budget(max_steps=max_steps, watched=watched),
+            tune=tune,
             precision=precision.value,
             device=device,
             out=out,
