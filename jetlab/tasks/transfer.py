@@ -36,7 +36,7 @@ __all__ = ["CANDIDATES", "Budget", "summarise", "transfer_curve", "transfer_gain
 
 CANDIDATES: dict[Mode, tuple[Rates, ...]] = {
     "scratch": ((3e-4, 3e-4), (1e-3, 1e-3), (3e-3, 3e-3)),
-    "linear": ((1e-3, 1e-3), (3e-3, 3e-3), (1e-2, 1e-2)),
+    "linear": ((1e-2, 1e-2), (3e-2, 3e-2), (1e-1, 1e-1)),
     "frozen": ((3e-4, 3e-4), (1e-3, 1e-3), (3e-3, 3e-3)),
     "fine-tuned": ((1e-3, 1e-4), (1e-3, 3e-4), (1e-3, 1e-3)),
 }
