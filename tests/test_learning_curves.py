@@ -87,5 +87,7 @@ def test_the_command_writes_curves_table_and_figure(tmp_path: Path, capsys: pyte
     with pytest.raises(SystemExit) as ended:
         main([str(word) for word in (*words, "--held-out", 0.3, "--out", tmp_path / "out")])
     assert not ended.value.code
-    assert {"curves.csv", "saved.csv", "steps.png", "steps.pdf"} <= {p.name for p in (tmp_path / "out").iterdir()}
+    assert {"curves.csv", "provenance.json", "saved.csv", "steps.png", "steps.pdf"} <= {
+        p.name for p in (tmp_path / "out").iterdir()
+    }
     assert "Needed for the best from scratch" in capsys.readouterr().out

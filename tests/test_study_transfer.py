@@ -77,7 +77,7 @@ def test_the_study_writes_points_table_and_figure(folder: Path, capsys: pytest.C
     for word in ("scratch", "frozen", "Accuracy", "AUC above that from scratch", "80"):
         assert word in out
     names = {path.name for path in (folder / "study").iterdir()}
-    assert names == {"points.csv", "settings.json", "summary.csv", "transfer.png", "transfer.pdf"}
+    assert names == {"points.csv", "provenance.json", "settings.json", "summary.csv", "transfer.png", "transfer.pdf"}
     assert sorted(pd.read_csv(folder / "study" / "points.csv")["labels"]) == [20, 20, 80, 80]
     assert run(*words) == 2
     assert run(*words, "--test", folder / "test.parquet", "--sizes", "many") == 2

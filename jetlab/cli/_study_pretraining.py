@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from enum import StrEnum
@@ -11,15 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jetlab.cli._card import machine
 from jetlab.cli._options import class_names
 from jetlab.cli._terminal import announce, next_command, table, wrote
-from jetlab.cli._training import AtMost, Data, HeldOut, Only, load
+from jetlab.cli._training import AtMost, Data, HeldOut, Only, keep_provenance, load
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from jetlab.jets import Jets
 
 __all__ = ["pretraining"]
 
@@ -91,7 +88,7 @@ def pretraining(
     found = pretraining_table(study)
     for name, frame in (("table", found), ("tagging", study.tagging), ("generation", study.generation)):
         frame.to_csv(out / f"{name}.csv", index=False)
-    _say(out, train, test)
+    keep_provenance(out, train, test)
     for ending in ("png", "pdf"):
         pretraining_figure(found).savefig(out / f"pretraining.{ending}")
     _show(found)
@@ -109,22 +106,6 @@ def _numbers(text: str) -> tuple[int, ...]:
     except ValueError:
         msg = f"expected numbers of jets joined by commas, found {text!r}"
         raise typer.BadParameter(msg, param_hint="--sizes") from None
-
-
-def _say(out: Path, train: Jets, test: Jets) -> None:
-    """Keep how the study was made."""
-    from importlib.metadata import version
-
-    from jetlab import __version__
-
-    said = {
-        "command": shlex.join(["jetlab", *sys.argv[1:]]),
-        "jets": {"train": len(train), "test": len(test)},
-        "data": dict(train.meta),
-        "machine": machine(),
-        "versions": {"jetlab": __version__, "torch": version("torch")},
-    }
-    (out / "provenance.json").write_text(json.dumps(said, indent=1, default=str) + "\n", encoding="utf-8")
 
 
 def _show(found: pd.DataFrame) -> None:

@@ -12,7 +12,7 @@ import typer
 from jetlab.cli._options import class_names
 from jetlab.cli._study_transfer import asked_modes
 from jetlab.cli._terminal import announce, next_command, table, wrote
-from jetlab.cli._training import AtMost, Data, Device, HeldOut, Numbers, Precision, load
+from jetlab.cli._training import AtMost, Data, Device, HeldOut, Numbers, Precision, keep_provenance, load
 
 __all__ = ["steps"]
 
@@ -59,6 +59,7 @@ def steps(
     if curves.empty:
         announce("Stopped before the first training was finished")
         raise typer.Exit(130)
+    keep_provenance(out, train, valid)
     saved = steps_saved(curves)
     curves.to_csv(out / "curves.csv", index=False)
     saved.to_csv(out / "saved.csv", index=False)

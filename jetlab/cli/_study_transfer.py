@@ -11,7 +11,7 @@ import typer
 
 from jetlab.cli._options import class_names
 from jetlab.cli._terminal import announce, next_command, progress, table, wrote
-from jetlab.cli._training import Data, Device, Numbers, Precision
+from jetlab.cli._training import Data, Device, Numbers, Precision, keep_provenance
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,6 +96,7 @@ def transfer(
     if points.empty:
         announce("Stopped before the first point")
         raise typer.Exit(130)
+    keep_provenance(out, learn, held_out)
     summary = summarise(points)
     _show(summary)
     _show_gain(transfer_gain(points))

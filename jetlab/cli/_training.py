@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import Mapping
@@ -29,6 +30,7 @@ __all__ = [
     "Only",
     "Precision",
     "interrupted",
+    "keep_provenance",
     "load",
     "origin",
     "pretrained_encoder",
@@ -80,6 +82,22 @@ def split(jets: Jets, held_out: float | None) -> tuple[Jets, Jets]:
     period = HELD_OUT if held_out is None else round(1 / held_out)
     watched = np.arange(len(jets)) % period == period - 1
     return jets[~watched], jets[watched]
+
+
+def keep_provenance(out: Path, train: Jets, test: Jets) -> None:
+    """Write how a study was made into ``provenance.json``: command, jets, machine, versions."""
+    from importlib.metadata import version
+
+    from jetlab import __version__
+
+    said = {
+        "command": shlex.join(["jetlab", *sys.argv[1:]]),
+        "jets": {"train": len(train), "test": len(test)},
+        "data": dict(train.meta),
+        "machine": machine(),
+        "versions": {"jetlab": __version__, "torch": version("torch")},
+    }
+    (out / "provenance.json").write_text(json.dumps(said, indent=1, default=str) + "\n", encoding="utf-8")
 
 
 def pretrained_encoder(name: str | None) -> Any:
