@@ -64,7 +64,7 @@ def test_a_table_that_cannot_be_drawn_is_said_so(monkeypatch: pytest.MonkeyPatch
 
 
 def test_words_and_numbers() -> None:
-    assert titles()["transfer"] == "Labels that pretraining saves"
+    assert titles()["transfer"] == "Labels saved"
     said = notes({"command": "jetlab study x --out <y>", "machine": "2 cores", "data": {"seed": 1, "settings": {}}})
     assert "&lt;y&gt;" in said
     assert "<dd>seed 1</dd>" in said

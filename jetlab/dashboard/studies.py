@@ -41,9 +41,9 @@ TITLES = {
     "generation": "Generated jets, class by class",
     "jetnet": "Generated jets by the measures of JetNet",
     "pretraining": "What to pretrain on",
-    "steps": "Steps that pretraining saves",
+    "steps": "Steps saved",
     "tokens": "Tokenizers side by side",
-    "transfer": "Labels that pretraining saves",
+    "transfer": "Labels saved",
 }
 
 _HEAD, _ROW, _ROWS = 46, 30, 14  # pixels, pixels, rows a page

@@ -26,9 +26,9 @@ def test_opening_the_view_and_choosing_a_study(quiet, context, toy_server):
     page.locator(".jl-view").get_by_text("Studies").click()
     page.locator("#jl-study-figure svg").wait_for()
     assert not page.locator("#jl-plot").is_visible()
-    page.locator(".jl-study-choice").get_by_text("Labels that pretraining saves", exact=True).click()
+    page.locator(".jl-study-choice").get_by_text("Labels saved", exact=True).click()
     page.wait_for_url("**study=transfer**")
-    page.locator("#jl-study-figure h3", has_text="Labels that pretraining saves").wait_for()
+    page.locator("#jl-study-figure h3", has_text="Labels saved").wait_for()
     page.locator("#jl-study-numbers .tabulator-row").first.wait_for()
     page.locator("#jl-study-notes pre", has_text="jetlab study transfer").wait_for()
     assert parse_qs(urlparse(page.url).query)["view"] == ["studies"]
