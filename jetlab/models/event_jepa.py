@@ -141,9 +141,8 @@ class EventJepa(Following[EventEncoder]):
         directions = from_hardest(hidden.batch.momenta, context.mask)[..., 1:3]
         predicted = self.predictor(context, directions, hidden.targets)
         with torch.no_grad():
-            jets = self.target.encode(hidden.batch).particles
-        goes = jets[:, None].expand(-1, hidden.targets.shape[1], -1, -1)
-        return Predicted(predicted, goes[hidden.targets], context.particles[context.mask])
+            whole = self.target.encode(hidden.batch)
+        return Predicted.of(predicted, whole, hidden.targets, context)
 
     @staticmethod
     def from_config(config: Mapping[str, Any]) -> EventJepa:

@@ -8,6 +8,8 @@ from typing import Generic, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
+from jetlab.models.encoding import Encoding
+
 __all__ = ["Following", "Predicted"]
 
 EncoderT = TypeVar("EncoderT", bound=nn.Module)
@@ -22,6 +24,23 @@ class Predicted(NamedTuple):
     predicted: Tensor
     target: Tensor
     context: Tensor
+
+    @staticmethod
+    def of(predicted: Tensor, whole: Encoding, hidden: Tensor, context: Encoding) -> Predicted:
+        """Set what is predicted of tokens beside what they are.
+
+        Parameters
+        ----------
+        predicted : Tensor, shape (m, D)
+            Tokens with a True in `hidden`, in its order.
+        whole : Encoding
+            What the second encoder makes of everything, ``(B, T, D)``.
+        hidden : Tensor of bool, shape (B, K, T)
+        context : Encoding
+            What the first makes of what it is shown.
+        """
+        goes = whole.particles[:, None].expand(-1, hidden.shape[1], -1, -1)
+        return Predicted(predicted, goes[hidden], context.particles[context.mask])
 
 
 class Following(nn.Module, Generic[EncoderT]):

@@ -193,9 +193,8 @@ class Jepa(Following[JetEncoder]):
         directions = self.context.places(masked.batch).momenta[..., 1:3]
         predicted = self.predictor(context, directions, masked.targets)
         with torch.no_grad():
-            tokens = self.target.encode(masked.batch).particles
-        goes = tokens[:, None].expand(-1, masked.targets.shape[1], -1, -1)
-        return Predicted(predicted, goes[masked.targets], context.particles[context.mask])
+            whole = self.target.encode(masked.batch)
+        return Predicted.of(predicted, whole, masked.targets, context)
 
     @staticmethod
     def from_config(config: Mapping[str, Any]) -> Jepa:
