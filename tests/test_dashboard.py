@@ -9,11 +9,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
+import panel as pn
 import pytest
+from bokeh.document import Document
+from bokeh.server.session import ServerSession
+from panel.io.state import set_curdoc
+from tornado.ioloop import IOLoop
 
 from jetlab import style
 from jetlab.dashboard import CompareDashboard, export, messages
@@ -742,6 +748,32 @@ def test_nothing_of_the_last_choice_stays_when_nothing_is_chosen(dashboard):
     assert len(fig._bins.data["mid"]) == 0
     assert {t["level"] for t in dashboard.verdict.strip.tiles} == {"unknown"}
     assert len(dashboard.table.table.value) == 0
+    assert not dashboard.image.figure.filled
+
+
+def test_figures_on_a_page_change_without_the_lock_of_its_document(dashboard):
+    """Panel hands on clicks and choices without it, and Bokeh refuses changes then."""
+    page = Document()
+    figures = [*dashboard.jets.figures.values(), dashboard.image.figure]
+    for root in (dashboard.plot.figure(None).layout, *(f.figure for f in figures)):
+        page.add_root(root)
+    loop = IOLoop(make_current=False)
+    session = ServerSession("session", page, loop)
+    context = SimpleNamespace(session=session, request=SimpleNamespace(arguments={}))
+    page._session_context = lambda: context
+    pn.state._loaded[page] = True
+    with set_curdoc(page):
+        pn.state._thread_id = threading.get_ident()
+        with pytest.raises(RuntimeError, match="lock"):
+            dashboard.plot.figure(None)._x.start = -1
+        dashboard.session.settings.plot = "multiplicity"
+        dashboard.session.settings.theme = "dark"
+        dashboard.jets.move(1)
+        for which in ("true", "difference"):
+            dashboard.image._which.value = which
+        dashboard.session.settings.jet_classes = []
+    loop.close()
+    assert "Constituents" in dashboard.plot._title.object
     assert not dashboard.image.figure.filled
 
 

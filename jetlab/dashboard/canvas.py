@@ -1,6 +1,8 @@
 """The look that all Bokeh figures of the dashboard share.
 
-Backgrounds are transparent and let the page's theme through.
+Backgrounds are transparent and let the page's theme through. Whatever changes a figure that is on the page is
+``unlocked()``: a choice or a click may reach it through Panel without Bokeh's lock on the document, and Bokeh refuses
+changes without it.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from typing import Any
 from bokeh.events import DoubleTap
 from bokeh.layouts import column
 from bokeh.models import ColumnDataSource, CustomJS, FixedTicker, HoverTool, PrintfTickFormatter, Range1d, Span
+from panel.io import unlocked
 
 from jetlab import style
 from jetlab.dashboard.canvas import FONT, paint, plain_figure, recolour
@@ -49,6 +50,7 @@ class OverlayFigure:
         self._true = [*true, *band]
         self.layout = column(self._main, self._ratio, sizing_mode="stretch_width", spacing=0)
 
+    @unlocked()
     def show(self, spectrum: Spectrum) -> None:
         """Show an observable."""
         self._bins.data, self._steps.data = spectrum.bin_columns(), spectrum.step_columns()
@@ -63,10 +65,12 @@ class OverlayFigure:
         self._ratio.xaxis.axis_label = spectrum.title
         self._generated_entry.visible = spectrum.generated is not None
 
+    @unlocked()
     def clear(self) -> None:
         """Show empty axes."""
         self._bins.data, self._steps.data = ({name: [] for name in names} for names in (BIN_COLUMNS, STEP_COLUMNS))
 
+    @unlocked()
     def set_theme(self, theme: str) -> None:
         """Recolour axes and true jets for a theme."""
         look = style.THEMES[theme]

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from bokeh.models import ColorBar, ColumnDataSource, FixedTicker, HoverTool, LinearColorMapper, LogColorMapper, Range1d
 from bokeh.palettes import Cividis256, interp_palette
+from panel.io import unlocked
 
 from jetlab import style
 from jetlab.dashboard.canvas import FONT, paint, plain_figure, recolour
@@ -56,6 +57,7 @@ class JetFigure:
         self.figure.axis.ticker = FixedTicker(ticks=[-0.8, -0.4, 0, 0.4, 0.8])
         self.figure.xaxis.axis_label, self.figure.yaxis.axis_label = "Δη", "Δφ"
 
+    @unlocked()
     def show(self, constituents: Mapping[str, npt.NDArray[Any]]) -> None:
         """Show a jet.
 
@@ -66,6 +68,7 @@ class JetFigure:
         """
         self._source.data = _jet_columns(constituents)
 
+    @unlocked()
     def set_theme(self, theme: str) -> None:
         """Recolour axes and constituents for a theme."""
         look = style.THEMES[theme]
@@ -125,20 +128,24 @@ class ImageFigure:
             self._bars[kind] = ColorBar(color_mapper=mapper, width=10, visible=False, background_fill_color=None)
             self.figure.add_layout(self._bars[kind], "right")
 
+    @unlocked()
     def show_share(self, share: FloatArray) -> None:
         """Show shares of the jet pT in percent, shape ``(phi, eta)``."""
         top = float(share.max()) or 1.0
         self._mappers["share"].update(low=1e-3 * top, high=top)
         self._show("share", np.maximum(share, 1e-3 * top))
 
+    @unlocked()
     def show_difference(self, pull: FloatArray) -> None:
         """Show a difference in standard deviations, shape ``(phi, eta)``."""
         self._show("difference", pull)
 
+    @unlocked()
     def clear(self) -> None:
         """Show nothing."""
         self._show("", np.zeros((1, 1)))
 
+    @unlocked()
     def set_theme(self, theme: str) -> None:
         """Recolour axes and the middle of the diverging colours for a theme."""
         look = style.THEMES[theme]

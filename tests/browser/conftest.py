@@ -116,10 +116,12 @@ def context(chromium):
 
 
 @pytest.fixture
-def page(context):
-    """A page that must not raise any error."""
+def page(context, request):
+    """A page that must not raise any error; what the server said is told with a failure."""
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     yield page
+    if "toy_server" in request.fixturenames:
+        print(request.getfixturevalue("toy_server").log()[-6000:])
     assert errors == []

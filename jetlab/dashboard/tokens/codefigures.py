@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from bokeh.events import Tap
 from bokeh.models import BasicTicker, ColumnDataSource, HoverTool, Range1d
+from panel.io import unlocked
 
 from jetlab import style
 from jetlab.dashboard.canvas import paint, plain_figure, recolour
@@ -63,6 +64,7 @@ class PlaneFigure:
         self.figure.xaxis.axis_label, self.figure.yaxis.axis_label = "Δη", "Δφ [rad]"
         self.figure.on_event(Tap, lambda event: _inside(event, on_tap))
 
+    @unlocked()
     def show(self, places: Places, *, most: int) -> None:
         """Draw the most frequent codes."""
         shown = {name: getattr(places, name)[:most] for name in ("deta", "dphi", "pt", "code", "count")}
@@ -71,12 +73,14 @@ class PlaneFigure:
         for axis in (self._x, self._y):
             axis.update(start=-reach, end=reach)
 
+    @unlocked()
     def show_cloud(self, cloud: Cloud | None) -> None:
         """Draw what a code decodes to; None for nothing."""
         self._cloud.data = dict(_CLOUD) if cloud is None else _columns(cloud)
         middle = {n: [] if cloud is None else [cloud.middle(n)] for n in ("deta", "dphi")}
         self._ring.data = middle
 
+    @unlocked()
     def set_theme(self, theme: str) -> None:
         """Recolour for a theme."""
         look = style.THEMES[theme]
@@ -101,6 +105,7 @@ class CloseUp:
         self.figure.scatter("deta", "dphi", size=5, source=self._cloud, color=STRONG, alpha=0.45, line_alpha=0)
         self.figure.xaxis.axis_label, self.figure.yaxis.axis_label = "Δη", "Δφ [rad]"
 
+    @unlocked()
     def show(self, cloud: Cloud | None) -> None:
         """Draw a cloud; None for nothing."""
         self._cloud.data = dict(_CLOUD) if cloud is None else _columns(cloud)
@@ -111,6 +116,7 @@ class CloseUp:
         for axis, n in ((self._x, "deta"), (self._y, "dphi")):
             axis.update(start=cloud.middle(n) - half, end=cloud.middle(n) + half)
 
+    @unlocked()
     def set_theme(self, theme: str) -> None:
         """Recolour for a theme."""
         paint(self.figure, style.THEMES[theme])
@@ -133,6 +139,7 @@ class PtFigure:
         self.figure.line("x", "y", source=self._step, line_color=STRONG, line_width=2)
         self.figure.xaxis.axis_label, self.figure.yaxis.axis_label = "pT [GeV]", "Contexts"
 
+    @unlocked()
     def show(self, cloud: Cloud | None) -> None:
         """Draw the histogram of a cloud; None for nothing."""
         if cloud is None:
@@ -146,6 +153,7 @@ class PtFigure:
         self._x.update(start=edges[0], end=edges[-1])
         self._y.end = 1.15 * max(int(counts.max()), 1)
 
+    @unlocked()
     def set_theme(self, theme: str) -> None:
         """Recolour for a theme."""
         paint(self.figure, style.THEMES[theme])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from bokeh.layouts import column
 from bokeh.models import ColumnDataSource, FixedTicker, HoverTool, PrintfTickFormatter, Range1d, Span
+from panel.io import unlocked
 
 from jetlab import style
 from jetlab.dashboard.canvas import FONT, paint, plain_figure, recolour
@@ -50,6 +51,7 @@ class SpreadFigure:
         self._main, self._below = self._histogram(), self._quartiles()
         self.layout = column(self._main, self._below, sizing_mode="stretch_width", spacing=0, height=height)
 
+    @unlocked()
     def show(self, spread: Spread) -> None:
         """Show a quantity."""
         self._x.update(start=-spread.reach, end=spread.reach)
@@ -62,6 +64,7 @@ class SpreadFigure:
         self._below.xaxis.axis_label = spread.quantity.title
         self._show_rows(spread)
 
+    @unlocked()
     def set_theme(self, theme: str) -> None:
         """Recolour for a theme."""
         look = style.THEMES[theme]
@@ -149,6 +152,7 @@ class UsageFigure:
             location="bottom_left", background_fill_alpha=0.0, border_line_alpha=0.0, label_text_font_size=FONT
         )
 
+    @unlocked()
     def show(self, tokenized: Tokenized) -> None:
         """Show the codes of jets; of large codebooks only some ranks are drawn."""
         counts = tokenized.places.count
@@ -159,6 +163,7 @@ class UsageFigure:
         self.figure.x_range.end = 1.3 * tokenized.codebook_size
         self.figure.y_range.update(start=min(0.6, 0.6 * equal), end=2.0 * float(counts[0]))
 
+    @unlocked()
     def set_theme(self, theme: str) -> None:
         """Recolour for a theme."""
         look = style.THEMES[theme]

@@ -20,6 +20,7 @@ from bokeh.models import (
     Range1d,
     StringFormatter,
 )
+from panel.io import unlocked
 
 from jetlab import style
 from jetlab.dashboard.canvas import FONT, paint, plain_figure
@@ -141,6 +142,7 @@ class StudyFigure:
         self.figure.xaxis.major_label_overrides = {size: f"{size:,}" for size in sizes}
         self.figure.xaxis.axis_label, self.figure.yaxis.axis_label = "Codes", "Mass IQR [GeV]"
 
+    @unlocked()
     def set_theme(self, theme: str) -> None:
         """Recolour for a theme."""
         paint(self.figure, style.THEMES[theme])
