@@ -6,6 +6,7 @@ import typer
 
 from jetlab.cli._study_calls import calls
 from jetlab.cli._study_generation import generation
+from jetlab.cli._study_generators import generators
 from jetlab.cli._study_jetnet import jetnet
 from jetlab.cli._study_pretraining import pretraining
 from jetlab.cli._study_steps import steps
@@ -24,6 +25,7 @@ def _group() -> None:
 
 app.command("calls")(calls)
 app.command("generation")(generation)
+app.command("generators")(generators)
 app.command("jetnet")(jetnet)
 app.command("pretraining")(pretraining)
 app.command("steps")(steps)

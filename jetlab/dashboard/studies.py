@@ -29,6 +29,7 @@ PLACES = ("study_rail", "study_figure", "study_numbers", "study_notes")
 FIGURES: dict[str, Callable[..., Figure]] = {
     "calls": plots.quality_by_calls,
     "generation": plots.generation_quality,
+    "generators": plots.generators_figure,
     "pretraining": plots.pretraining_figure,
     "steps": plots.learning_curves,
     "tokens": plots.tokenizer_sweep,
@@ -39,6 +40,7 @@ FIGURES: dict[str, Callable[..., Figure]] = {
 TITLES = {
     "calls": "Quality for so many network calls",
     "generation": "Generated jets, class by class",
+    "generators": "Generators at equal compute",
     "jetnet": "Generated jets by the measures of JetNet",
     "pretraining": "What to pretrain on",
     "steps": "Steps saved",

@@ -7,6 +7,7 @@ from jetlab.evaluate.tables import distance_table
 from jetlab.plots.canvas import SlideFigure, as_svg
 from jetlab.plots.confusion import confusion_matrix
 from jetlab.plots.generation import generation_quality
+from jetlab.plots.generators import generators_figure
 from jetlab.plots.jets import jet_display, jet_image
 from jetlab.plots.monitor import training_monitor
 from jetlab.plots.overlay import overlay, overlays
@@ -24,6 +25,7 @@ __all__ = [
     "confusion_matrix",
     "distance_table",
     "generation_quality",
+    "generators_figure",
     "jet_display",
     "jet_image",
     "learning_curves",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from jetlab.errors import JetLabError
 from jetlab.plots.canvas import drawing
+from jetlab.plots.ranges import draw_ranges, seeds_and_time
 from jetlab.style import THEMES, sample_styles
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def pretraining_figure(table: pd.DataFrame, *, theme: str = "light") -> Figure:
             axes.set_xlabel(title)
         found[0].set_yticks(range(len(table)), table["name"].str.replace(" + ", "\n+ ", regex=False))
         found[0].invert_yaxis()
-        figure.text(0.995, 1 - 0.12 / height, _what(table), ha="right", va="top", fontsize=11)
+        figure.text(0.995, 1 - 0.12 / height, seeds_and_time(table), ha="right", va="top", fontsize=11)
     return figure
 
 
@@ -66,17 +67,5 @@ def _draw(axes: Axes, table: pd.DataFrame, name: str, *, theme: str) -> None:
     if len(base):
         axes.axvline(float(base.iloc[0]), color=THEMES[theme].true, lw=1, ls=":")
     colour = sample_styles(["pretrained"])["pretrained"].colour
-    for row, (_, values) in enumerate(table.iterrows()):
-        shade = THEMES[theme].true if values["method"] == "none" else colour
-        axes.plot([values[f"{name}_low"], values[f"{name}_high"]], [row, row], color=shade, lw=2, alpha=0.6)
-        axes.plot(values[name], row, color=shade, marker="o", ms=7)
-    axes.grid(visible=True, axis="x", color=THEMES[theme].faint, lw=0.8)
-    axes.tick_params(axis="y", which="both", length=0)
-    axes.set_ylim(-0.6, len(table) - 0.4)
-
-
-def _what(table: pd.DataFrame) -> str:
-    seeds, times = table["seeds"], table.loc[table["steps"] > 0, "cpu_seconds"]
-    number = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
-    spent = f", {times.min():,.0f} to {times.max():,.0f} s of processor time each" if len(times) else ""
-    return f"median and range of {number} seeds{spent}"
+    colours = [THEMES[theme].true if method == "none" else colour for method in table["method"]]
+    draw_ranges(axes, table, name, colours=colours, theme=theme)

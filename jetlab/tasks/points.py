@@ -14,7 +14,7 @@ from jetlab.train.checkpoints import write_atomically
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Points", "Rates"]
+__all__ = ["Points", "Rates", "keep_settings"]
 
 Rates = tuple[float, float]
 """Learning rates of head and backbone."""
@@ -35,14 +35,7 @@ class Points:
         self.rows: list[dict[str, Any]] = []
         if folder is None:
             return
-        folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
-        known = folder / "settings.json"
-        if known.exists():
-            _refuse_other(json.loads(known.read_text(encoding="utf-8")), json.loads(text), folder)
-        else:
-            with write_atomically(known) as file:
-                file.write(text.encode())
+        keep_settings(folder, settings)
         self._read(folder / "points.csv")
 
     def add(self, row: dict[str, Any]) -> None:
@@ -81,6 +74,24 @@ class Points:
 
         if path.exists():
             self.rows = pd.read_csv(path).to_dict("records")
+
+
+def keep_settings(folder: Path, settings: dict[str, Any]) -> None:
+    """Write into a folder what its numbers depend on, or see that it is the same as before.
+
+    Raises
+    ------
+    JetLabError
+        If the folder holds numbers of other settings.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
+    known = folder / "settings.json"
+    if known.exists():
+        _refuse_other(json.loads(known.read_text(encoding="utf-8")), json.loads(text), folder)
+    else:
+        with write_atomically(known) as file:
+            file.write(text.encode())
 
 
 def _refuse_other(found: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:

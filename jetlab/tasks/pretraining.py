@@ -10,7 +10,6 @@ new in the tasks, and in all of them every way has equally many steps.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ from jetlab.errors import InvalidJetsError, JetLabError
 from jetlab.features import JET_KINEMATICS
 from jetlab.models.jepa_encoder import JetEncoder, JetEncoderConfig
 from jetlab.models.pretrainer import Pretrainer
+from jetlab.tasks.clock import StepClock
 from jetlab.tasks.finetune import backbone_of
 from jetlab.tasks.labelled import labels_among
 from jetlab.tasks.points import Points
@@ -233,9 +233,9 @@ class _Study:
         return max(1, round(self.effort.seconds / self.costs[method]))
 
     def _cost(self, method: str) -> float | None:
-        clock = _Clock(WARM_UP)
+        clock = StepClock()
         _, run = self._fit(method, WARM_UP + MEASURED, seed=0, out=None, on_step=clock)
-        return clock.each() if run.finished else None
+        return clock.each(warm_up=WARM_UP) if run.finished else None
 
     def _fit(
         self, method: str, steps: int, *, seed: int, out: Path | None, on_step: Callable[..., None] | None = None
@@ -259,7 +259,7 @@ class _Study:
         known = place / "pretraining.json"
         facts = {"method": method, "seed": seed, "steps": 0, "cpu_seconds": 0.0, "labels": 0}
         if method != NONE:
-            steps, clock = self.steps(method), _Clock()
+            steps, clock = self.steps(method), StepClock()
             model, run = self._fit(method, steps, seed=seed, out=place / "training", on_step=clock)
             if not run.finished:
                 return None
@@ -319,22 +319,6 @@ class _Study:
             pd.concat(generated, ignore_index=True) if generated else pd.DataFrame(),
             complete,
         )
-
-
-class _Clock:
-    """Processor time of a step, as far as steps are counted, the first ones left out."""
-
-    def __init__(self, warm_up: int = 1) -> None:
-        self.warm_up = warm_up
-        self.times: list[float] = []
-
-    def __call__(self, *_: object) -> None:
-        self.times.append(time.process_time())
-
-    def each(self) -> float | None:
-        """Mean over the steps [s]; None if there are too few."""
-        counted = self.times[self.warm_up - 1 :]
-        return (counted[-1] - counted[0]) / (len(counted) - 1) if len(counted) > 1 else None
 
 
 def _keep(place: Path, facts: Any) -> None:

@@ -123,5 +123,5 @@ def page(context, request):
     page.on("pageerror", lambda error: errors.append(str(error)))
     yield page
     if "toy_server" in request.fixturenames:
-        print(request.getfixturevalue("toy_server").log()[-6000:])
+        sys.stdout.write(request.getfixturevalue("toy_server").log()[-6000:])
     assert errors == []

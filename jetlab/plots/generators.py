@@ -1,0 +1,62 @@
+"""How well systems generate after equal compute: distances of their jets over the floor, a panel an observable."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from jetlab.errors import JetLabError
+from jetlab.observables import OBSERVABLES
+from jetlab.plots.canvas import drawing, one_two_five
+from jetlab.plots.ranges import draw_ranges, seeds_and_time
+from jetlab.style import THEMES, sample_styles
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+__all__ = ["generators_figure"]
+
+
+def generators_figure(table: pd.DataFrame, *, theme: str = "light") -> Figure:
+    """Draw a row for each system, and a panel for each observable.
+
+    Points are medians over the seeds, bars their range; the vertical line is where two true samples stand.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `jetlab.tasks.generator_study.generator_table`.
+    theme : {"light", "dark"}
+        Colours.
+
+    Raises
+    ------
+    JetLabError
+        If nothing was measured.
+    """
+    names = [name for name in OBSERVABLES if f"{name}_low" in table]
+    if table.empty or not names:
+        msg = "there is nothing to draw; expected the rows of jetlab.tasks.generator_study.generator_table"
+        raise JetLabError(msg)
+    width, height = 3.0 + 2.1 * len(names), 1.75 + 0.55 * len(table)
+    with drawing(width, height, theme=theme) as figure:
+        found = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+        figure.subplots_adjust(
+            left=3.0 / width, right=1 - 0.2 / width, bottom=1.1 / height, top=1 - 0.5 / height, wspace=0.14
+        )
+        colour = sample_styles(["pretrained"])["pretrained"].colour
+        for axes, name in zip(found, names, strict=True):
+            axes.set_xscale("log")
+            axes.axvline(1, color=THEMES[theme].true, lw=1, ls=":")
+            draw_ranges(axes, table, name, colours=[colour] * len(table), theme=theme)
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter(one_two_five)
+            axes.xaxis.set_minor_formatter(NullFormatter())
+            axes.set_xlabel(OBSERVABLES[name].title)
+        found[0].set_yticks(range(len(table)), table["name"])
+        found[0].invert_yaxis()
+        figure.supxlabel("Wasserstein distance / that of two true samples", y=0.12 / height, fontsize=13)
+        figure.text(0.995, 1 - 0.12 / height, seeds_and_time(table), ha="right", va="top", fontsize=11)
+    return figure

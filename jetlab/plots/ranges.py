@@ -1,0 +1,32 @@
+"""Rows of a table as points with their range over the seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from jetlab.style import THEMES
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+__all__ = ["draw_ranges", "seeds_and_time"]
+
+
+def draw_ranges(axes: Axes, table: pd.DataFrame, name: str, *, colours: Sequence[str], theme: str) -> None:
+    """Draw the column `name` as points, one row below the other, with bars from ``<name>_low`` to ``<name>_high``."""
+    for row, ((_, values), colour) in enumerate(zip(table.iterrows(), colours, strict=True)):
+        axes.plot([values[f"{name}_low"], values[f"{name}_high"]], [row, row], color=colour, lw=2, alpha=0.6)
+        axes.plot(values[name], row, color=colour, marker="o", ms=7)
+    axes.grid(visible=True, axis="x", color=THEMES[theme].faint, lw=0.8)
+    axes.tick_params(axis="y", which="both", length=0)
+    axes.set_ylim(-0.6, len(table) - 0.4)
+
+
+def seeds_and_time(table: pd.DataFrame) -> str:
+    """How many seeds the rows are of, and what processor time was spent on each that was trained."""
+    seeds, times = table["seeds"], table.loc[table["steps"] > 0, "cpu_seconds"]
+    number = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
+    spent = f", {times.min():,.0f} to {times.max():,.0f} s of processor time each" if len(times) else ""
+    return f"median and range of {number} seeds{spent}"
