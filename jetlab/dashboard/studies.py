@@ -48,6 +48,12 @@ TITLES = {
     "transfer": "Labels saved",
 }
 
+JETS = {
+    "coarse": "coarser detector", "dis": "electron-proton", "quark-gluon": "quark/gluon", "top": "tops",
+    "jepa-top": "tops, JEPA", "jepa-quark-gluon": "quark/gluon, JEPA", "same": "same detector",
+}  # fmt: skip
+"""What the rest of the name of a study stands for; others are shown as they are."""
+
 _HEAD, _ROW, _ROWS = 46, 30, 14  # pixels, pixels, rows a page
 
 
@@ -124,7 +130,9 @@ def titles() -> dict[str, str]:
     found = {}
     for name in studies():
         kind, _, what = name.partition("-")
-        found[name] = TITLES.get(kind, kind.capitalize()) + (f": {what.replace('-', ' ')}" if what else "")
+        found[name] = TITLES.get(kind, kind.capitalize()) + (
+            f": {JETS.get(what, what.replace('-', ' '))}" if what else ""
+        )
     return found
 
 
