@@ -186,7 +186,7 @@ def test_the_figure_has_a_row_a_way_and_a_panel_a_task(theme: str) -> None:
     ]  # fmt: skip
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["no pretraining", "JEPA"]
     assert [line.get_xdata()[0] for line in figure.axes[0].lines if len(line.get_xdata()) == 1] == [0.51, 0.61]
-    assert figure.texts[0].get_text() == "median and range of 3 seeds, 5 to 5 s of processor time each"
+    assert figure.texts[0].get_text() == "median and range of 3 seeds, 5 s of processor time each"
     with pytest.raises(JetLabError, match="nothing to draw"):
         pretraining_figure(pd.DataFrame())
 

@@ -8,7 +8,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from jetlab.errors import JetLabError
 from jetlab.observables import OBSERVABLES
-from jetlab.plots.canvas import drawing, one_two_five
+from jetlab.plots.canvas import drawing, plain_number
 from jetlab.plots.ranges import draw_ranges, seeds_and_time
 from jetlab.style import THEMES, sample_styles
 
@@ -44,19 +44,21 @@ def generators_figure(table: pd.DataFrame, *, theme: str = "light") -> Figure:
     with drawing(width, height, theme=theme) as figure:
         found = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
         figure.subplots_adjust(
-            left=3.0 / width, right=1 - 0.2 / width, bottom=1.1 / height, top=1 - 0.5 / height, wspace=0.14
+            left=3.0 / width, right=1 - 0.2 / width, bottom=1.1 / height, top=1 - 0.5 / height, wspace=0.12
         )
         colour = sample_styles(["pretrained"])["pretrained"].colour
         for axes, name in zip(found, names, strict=True):
             axes.set_xscale("log")
             axes.axvline(1, color=THEMES[theme].true, lw=1, ls=":")
             draw_ranges(axes, table, name, colours=[colour] * len(table), theme=theme)
-            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.xaxis.set_major_formatter(one_two_five)
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+            axes.xaxis.set_major_formatter(plain_number)
             axes.xaxis.set_minor_formatter(NullFormatter())
-            axes.set_xlabel(OBSERVABLES[name].title)
+            axes.set_xlabel(OBSERVABLES[name].label)
         found[0].set_yticks(range(len(table)), table["name"])
         found[0].invert_yaxis()
-        figure.supxlabel("Wasserstein distance / that of two true samples", y=0.12 / height, fontsize=13)
+        figure.supxlabel(
+            "Wasserstein distance / that of two true samples", x=0.5 + 1.4 / width, y=0.1 / height, fontsize="medium"
+        )
         figure.text(0.995, 1 - 0.12 / height, seeds_and_time(table), ha="right", va="top", fontsize=11)
     return figure

@@ -28,5 +28,8 @@ def seeds_and_time(table: pd.DataFrame) -> str:
     """How many seeds the rows are of, and what processor time was spent on each that was trained."""
     seeds, times = table["seeds"], table.loc[table["steps"] > 0, "cpu_seconds"]
     number = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
-    spent = f", {times.min():,.0f} to {times.max():,.0f} s of processor time each" if len(times) else ""
-    return f"median and range of {number} seeds{spent}"
+    if not len(times):
+        return f"median and range of {number} seeds"
+    shortest, longest = f"{times.min():,.0f}", f"{times.max():,.0f}"
+    spent = longest if shortest == longest else f"{shortest} to {longest}"
+    return f"median and range of {number} seeds, {spent} s of processor time each"
