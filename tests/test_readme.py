@@ -17,7 +17,17 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 INSTALL_AND_OPEN = "pip install . && panel serve dashboards/compare.py --show"
-MINE = ("my-omnijet", "my-tokenizer", "my-alpha", "my-tagger", "my-flow", "my-flow-tagger", "my-jepa", "my-pretraining")
+MINE = (
+    "my-omnijet",
+    "my-tokenizer",
+    "my-alpha",
+    "my-tagger",
+    "my-flow",
+    "my-flow-tagger",
+    "my-jepa",
+    "my-pretraining",
+    "my-generators",
+)
 NOT_RUN = ("dashboard", "cms-tokenizer", "cms-alpha", "cms-tagger", *MINE)
 """Words of command lines that are not run: one serves until interrupted, the others need hours of training."""
 
