@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jetlab.cli._terminal import announce, next_command, table, wrote
-from jetlab.cli._training import AtMost, Data, HeldOut, Only, keep_provenance, load
+from jetlab.cli._training import AtMost, Data, HeldOut, Only, keep_study, load, stopped_early
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,17 +56,12 @@ def generators(
         announce("Stopped before the first result")
         raise typer.Exit(130)
     found = generator_table(study)
-    for name, frame in (("table", found), ("training", study.training), ("quality", study.quality)):
-        frame.to_csv(out / f"{name}.csv", index=False)
-    keep_provenance(out, train, test)
-    for ending in ("png", "pdf"):
-        generators_figure(found).savefig(out / f"generators.{ending}")
+    tables = {"table": found, "training": study.training, "quality": study.quality}
+    keep_study(out, "generators", tables, generators_figure(found), train=train, test=test)
     _show(found)
     wrote(out)
     if not study.complete:
-        announce("Stopped before the end")
-        next_command(shlex.join(["jetlab", *sys.argv[1:]]))
-        raise typer.Exit(130)
+        stopped_early()
     next_command("jetlab train omnilearned --help")
 
 

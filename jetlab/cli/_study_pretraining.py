@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +10,7 @@ import typer
 
 from jetlab.cli._options import class_names
 from jetlab.cli._terminal import announce, next_command, table, wrote
-from jetlab.cli._training import AtMost, Data, HeldOut, Only, keep_provenance, load
+from jetlab.cli._training import AtMost, Data, HeldOut, Only, keep_study, load, stopped_early
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,17 +84,12 @@ def pretraining(
         announce("Stopped before the first result")
         raise typer.Exit(130)
     found = pretraining_table(study)
-    for name, frame in (("table", found), ("tagging", study.tagging), ("generation", study.generation)):
-        frame.to_csv(out / f"{name}.csv", index=False)
-    keep_provenance(out, train, test)
-    for ending in ("png", "pdf"):
-        pretraining_figure(found).savefig(out / f"pretraining.{ending}")
+    tables = {"table": found, "tagging": study.tagging, "generation": study.generation}
+    keep_study(out, "pretraining", tables, pretraining_figure(found), train=train, test=test)
     _show(found)
     wrote(out)
     if not study.complete:
-        announce("Stopped before the end")
-        next_command(shlex.join(["jetlab", *sys.argv[1:]]))
-        raise typer.Exit(130)
+        stopped_early()
     next_command("jetlab train jepa --help")
 
 

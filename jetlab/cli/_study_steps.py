@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +10,7 @@ import typer
 from jetlab.cli._options import class_names
 from jetlab.cli._study_transfer import asked_modes
 from jetlab.cli._terminal import announce, next_command, table, wrote
-from jetlab.cli._training import AtMost, Data, Device, HeldOut, Numbers, Precision, keep_provenance, load
+from jetlab.cli._training import AtMost, Data, Device, HeldOut, Numbers, Precision, keep_provenance, load, stopped_early
 
 __all__ = ["steps"]
 
@@ -72,7 +70,5 @@ def steps(
     table("Needed for the best from scratch", ("Mode", "Seed", "Loss", "Steps", "Compute"), rows)
     wrote(out)
     if len(curves.groupby(["mode", "seed"])) < len(asked) * seeds:
-        announce("Stopped before the end")
-        next_command(shlex.join(["jetlab", *sys.argv[1:]]))
-        raise typer.Exit(130)
+        stopped_early()
     next_command("jetlab study transfer --help")

@@ -12,7 +12,7 @@ import typer
 from jetlab.cli._card import machine
 from jetlab.cli._options import Seed
 from jetlab.cli._terminal import announce, next_command, table, wrote
-from jetlab.cli._training import AtMost, Data, Numbers, Precision
+from jetlab.cli._training import AtMost, Data, Numbers, Precision, stopped_early
 
 if TYPE_CHECKING:
     from jetlab.jets import Jets
@@ -89,9 +89,7 @@ def tokens(
     draw(study, out)
     wrote(out)
     if not study.complete:
-        announce("Stopped before the end")
-        next_command(shlex.join(["jetlab", *sys.argv[1:]]))
-        raise typer.Exit(130)
+        stopped_early()
     best = _best(study, sweep)
     next_command(f"jetlab tokenize FILE --tokenizer {out / best / 'tokenizer'} --out tokens.parquet")
 

@@ -17,6 +17,9 @@ from jetlab.cli._options import class_names
 from jetlab.cli._terminal import announce, next_command, table
 
 if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
     from jetlab.jets import Jets
     from jetlab.train import Run
 
@@ -31,11 +34,13 @@ __all__ = [
     "Precision",
     "interrupted",
     "keep_provenance",
+    "keep_study",
     "load",
     "origin",
     "pretrained_encoder",
     "show",
     "split",
+    "stopped_early",
 ]
 
 HELD_OUT = 20
@@ -98,6 +103,24 @@ def keep_provenance(out: Path, train: Jets, test: Jets) -> None:
         "versions": {"jetlab": __version__, "torch": version("torch")},
     }
     (out / "provenance.json").write_text(json.dumps(said, indent=1, default=str) + "\n", encoding="utf-8")
+
+
+def keep_study(
+    out: Path, name: str, tables: Mapping[str, pd.DataFrame], figure: Figure, *, train: Jets, test: Jets
+) -> None:
+    """Write the tables of a study, its figure under its `name`, and how it was made."""
+    for which, frame in tables.items():
+        frame.to_csv(out / f"{which}.csv", index=False)
+    keep_provenance(out, train, test)
+    for ending in ("png", "pdf"):
+        figure.savefig(out / f"{name}.{ending}")
+
+
+def stopped_early() -> NoReturn:
+    """Say how to go on with a study, and end."""
+    announce("Stopped before the end")
+    next_command(shlex.join(["jetlab", *sys.argv[1:]]))
+    raise typer.Exit(130)
 
 
 def pretrained_encoder(name: str | None) -> Any:

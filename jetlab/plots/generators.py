@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from jetlab.errors import JetLabError
 from jetlab.observables import OBSERVABLES
 from jetlab.plots.canvas import drawing, plain_number
-from jetlab.plots.ranges import draw_ranges, seeds_and_time
+from jetlab.plots.ranges import draw_ranges, range_panels
 from jetlab.style import THEMES, sample_styles
 
 if TYPE_CHECKING:
@@ -40,27 +40,21 @@ def generators_figure(table: pd.DataFrame, *, theme: str = "light") -> Figure:
     if table.empty or not names:
         msg = "there is nothing to draw; expected the rows of jetlab.tasks.generator_study.generator_table"
         raise JetLabError(msg)
-    width, height = 3.0 + 2.1 * len(names), 1.75 + 0.55 * len(table)
+    width, height = 3.6 + 2.1 * len(names), 1.75 + 0.55 * len(table)
     with drawing(width, height, theme=theme) as figure:
-        found = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
-        figure.subplots_adjust(
-            left=3.0 / width, right=1 - 0.2 / width, bottom=1.1 / height, top=1 - 0.5 / height, wspace=0.12
-        )
+        panels = range_panels(figure, table, len(names), left=3.6, gap=0.12)
         colour = sample_styles(["pretrained"])["pretrained"].colour
-        for axes, name in zip(found, names, strict=True):
+        for axes, name in zip(panels, names, strict=True):
             axes.set_xscale("log")
             axes.axvline(1, color=THEMES[theme].true, lw=1, ls=":")
             draw_ranges(axes, table, name, colours=[colour] * len(table), theme=theme)
             reach = max(2.2, 1.2 * float(table[f"{name}_high"].max()))
             axes.set_xlim(0.85 * min(1.0, float(table[f"{name}_low"].min())), reach)
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if reach < 15 else (1, 3)))
-            axes.xaxis.set_major_formatter(plain_number)
+            axes.xaxis.set_major_formatter(FuncFormatter(plain_number))
             axes.xaxis.set_minor_formatter(NullFormatter())
             axes.set_xlabel(OBSERVABLES[name].label)
-        found[0].set_yticks(range(len(table)), table["name"])
-        found[0].invert_yaxis()
         figure.supxlabel(
-            "Wasserstein distance / that of two true samples", x=0.5 + 1.4 / width, y=0.1 / height, fontsize="medium"
+            "Wasserstein distance / that of two true samples", x=0.5 + 1.7 / width, y=0.1 / height, fontsize="medium"
         )
-        figure.text(0.995, 1 - 0.12 / height, seeds_and_time(table), ha="right", va="top", fontsize=11)
     return figure

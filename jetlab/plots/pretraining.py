@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from jetlab.errors import JetLabError
 from jetlab.plots.canvas import drawing
-from jetlab.plots.ranges import draw_ranges, seeds_and_time
+from jetlab.plots.ranges import draw_ranges, range_panels
 from jetlab.style import THEMES, sample_styles
 
 if TYPE_CHECKING:
@@ -43,16 +43,10 @@ def pretraining_figure(table: pd.DataFrame, *, theme: str = "light") -> Figure:
         raise JetLabError(msg)
     width, height = 3.0 + 3.3 * len(panels), 1.75 + 0.6 * len(table)
     with drawing(width, height, theme=theme) as figure:
-        found = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-        figure.subplots_adjust(
-            left=2.8 / width, right=1 - 0.2 / width, bottom=1.1 / height, top=1 - 0.5 / height, wspace=0.16
-        )
+        found = range_panels(figure, table, len(panels), left=2.8, gap=0.16)
         for axes, (name, title) in zip(found, panels.items(), strict=True):
             _draw(axes, table, name, theme=theme)
             axes.set_xlabel(title)
-        found[0].set_yticks(range(len(table)), table["name"].str.replace(" + ", "\n+ ", regex=False))
-        found[0].invert_yaxis()
-        figure.text(0.995, 1 - 0.12 / height, seeds_and_time(table), ha="right", va="top", fontsize=11)
     return figure
 
 

@@ -1,8 +1,9 @@
 """Systems that generate jets, trained for the same processor time on the same jets, and measured alike.
 
 As in a study of pretraining, a stage of a training has the number of steps that its share of the time is enough for; a
-step is measured before the first training, all systems in turn, three times, of which the shortest counts. What each
-training really took is told beside the results.
+step is measured before the first training, all systems in turn, three times, of which the shortest counts. What the
+steps of each training really took is told beside the results; getting the jets ready, such as turning them into tokens
+once, is in neither.
 """
 
 from __future__ import annotations
@@ -20,8 +21,7 @@ from jetlab.samplers import generate
 from jetlab.tasks.clock import StepClock
 from jetlab.tasks.generation import generation_table
 from jetlab.tasks.generators import PROMPTS, SYSTEMS, Sitting, train_system
-from jetlab.tasks.points import keep_settings
-from jetlab.train.checkpoints import write_atomically
+from jetlab.tasks.points import keep_settings, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,19 +155,17 @@ def generator_study(
         train[:-WATCHED], train[-WATCHED:], effort.batch_size, effort.lr, effort.masked, progress=progress, stop=stop
     )
     costs = _costs(systems, sitting, folder, effort, say)
-    todo = [(name, seed) for seed in range(effort.seeds) for name in systems] if costs is not None else []
-    done = costs is not None
-    for name, seed in todo:
+    if costs is None:
+        return _results(systems, folder, effort, complete=False)
+    for name, seed in [(name, seed) for seed in range(effort.seeds) for name in systems]:
         place = folder / f"{name}-{seed}"
         if (place / "quality.csv").exists():
             continue
         say(f"{SYSTEMS[name].name}, seed {seed}")
-        plan = _plan(name, (costs or {})[name], effort)
-        model = _train(name, plan, replace(sitting, seed=seed, out=place), (costs or {})[name])
-        if model is None or not _measure(model, test, place, effort, seed=seed, stop=stop):
-            done = False
-            break
-    return _results(systems, folder, effort, complete=done)
+        model = _train(name, costs[name], replace(sitting, seed=seed), place, effort)
+        if model is None or not _measure(model, test, replace(sitting, seed=seed), place, effort):
+            return _results(systems, folder, effort, complete=False)
+    return _results(systems, folder, effort, complete=True)
 
 
 def _quiet(_: str) -> None:
@@ -205,7 +203,7 @@ def _costs(
         words = (f"{plan[stage]:,} of {stage}" for stage in plan if stage != PROMPTS)
         say(f"{SYSTEMS[name].name}: {', '.join(words)} steps in {effort.seconds:g} s")
     if missing:
-        _keep(place, json.dumps(known, indent=1) + "\n")
+        write_text(place, json.dumps(known, indent=1) + "\n")
     return known
 
 
@@ -244,10 +242,12 @@ def _each(clock: StepClock, steps: dict[str, int], *, warm_up: int = 1) -> dict[
 # ---- training and measuring -----------------------------------------------------------------------------------------
 
 
-def _train(name: str, plan: dict[str, int], sitting: Sitting, costs: dict[str, float]) -> nn.Module | None:
-    clock = StepClock()
-    model = train_system(name, plan, replace(sitting, stop=_both(clock, sitting.stop)))
-    if model is not None and sitting.out is not None and not (sitting.out / "training.json").exists():
+def _train(
+    name: str, costs: dict[str, float], sitting: Sitting, place: Path, effort: GeneratorEffort
+) -> nn.Module | None:
+    plan, clock = _plan(name, costs, effort), StepClock()
+    model = train_system(name, plan, replace(sitting, out=place, stop=_both(clock, sitting.stop)))
+    if model is not None and not (place / "training.json").exists():
         each = costs | _each(clock, plan)
         rows = [
             {
@@ -256,14 +256,13 @@ def _train(name: str, plan: dict[str, int], sitting: Sitting, costs: dict[str, f
             }
             for stage, steps in plan.items()
         ]  # fmt: skip
-        _keep(sitting.out / "training.json", json.dumps(rows, indent=1) + "\n")
+        write_text(place / "training.json", json.dumps(rows, indent=1) + "\n")
     return model
 
 
-def _measure(
-    model: nn.Module, test: Jets, place: Path, effort: GeneratorEffort, *, seed: int, stop: Callable[[], bool] | None
-) -> bool:
+def _measure(model: nn.Module, test: Jets, sitting: Sitting, place: Path, effort: GeneratorEffort) -> bool:
     """Generate and compare, and keep the table; False if stopped."""
+    seed, stop = sitting.seed, sitting.stop
     classes = list(test.class_counts())
     true = concatenate([test[name][: effort.jets] for name in classes])
     n = len(classes) * effort.jets
@@ -280,14 +279,8 @@ def _measure(
     found = generation_table(
         jets, true, observables=effort.observables, bootstrap=effort.bootstrap, floors=0, seeds=(), seed=seed
     )
-    _keep(place / "quality.csv", found.assign(cpu_seconds_a_jet=spent).to_csv(index=False))
+    write_text(place / "quality.csv", found.assign(cpu_seconds_a_jet=spent).to_csv(index=False))
     return True
-
-
-def _keep(place: Path, text: str) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with write_atomically(place) as file:
-        file.write(text.encode())
 
 
 # ---- results --------------------------------------------------------------------------------------------------------

@@ -82,10 +82,12 @@ SYSTEMS: dict[str, System] = {
         "OmniJet-α: tokens, GPT", ("tokenizer", PROMPTS, "generator"), {"tokenizer": 0.25, "generator": 0.75}
     ),
     "pet2": System("OmniLearned: PET2, flow", (PROMPTS, "network"), {"network": 1.0}),
-    "jepa-flow": System("JEPA, then flow", ("jepa", PROMPTS, "network"), {"jepa": 0.5, "network": 0.5}),
-    "jepa-tokens": System("JEPA, then next token", ("jepa", PROMPTS, "writer"), {"jepa": 0.5, "writer": 0.5}),
-    "flow": System("JEPA's encoder, flow only", (PROMPTS, "network"), {"network": 1.0}),
-    "tokens": System("JEPA's encoder, next token only", (PROMPTS, "writer"), {"writer": 1.0}),
+    "jepa-flow": System("JEPA encoder, pretrained, flow", ("jepa", PROMPTS, "network"), {"jepa": 0.5, "network": 0.5}),
+    "jepa-tokens": System(
+        "JEPA encoder, pretrained, tokens", ("jepa", PROMPTS, "writer"), {"jepa": 0.5, "writer": 0.5}
+    ),
+    "flow": System("JEPA encoder, new, flow", (PROMPTS, "network"), {"network": 1.0}),
+    "tokens": System("JEPA encoder, new, tokens", (PROMPTS, "writer"), {"writer": 1.0}),
 }
 """The systems, all of the preset "tiny". Pretrained ones spend half of the time on pretraining without labels."""
 

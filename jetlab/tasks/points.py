@@ -14,7 +14,7 @@ from jetlab.train.checkpoints import write_atomically
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Points", "Rates", "keep_settings"]
+__all__ = ["Points", "Rates", "keep_settings", "write_text"]
 
 Rates = tuple[float, float]
 """Learning rates of head and backbone."""
@@ -42,8 +42,7 @@ class Points:
         """Keep a point."""
         self.rows.append(row)
         if self.folder is not None:
-            with write_atomically(self.folder / "points.csv") as file:
-                file.write(self.frame().to_csv(index=False).encode())
+            write_text(self.folder / "points.csv", self.frame().to_csv(index=False))
 
     def find(self, mode: str, size: int, seed: int) -> dict[str, Any] | None:
         """The point of this mode, number of labels and seed, if there is one."""
@@ -90,8 +89,14 @@ def keep_settings(folder: Path, settings: dict[str, Any]) -> None:
     if known.exists():
         _refuse_other(json.loads(known.read_text(encoding="utf-8")), json.loads(text), folder)
     else:
-        with write_atomically(known) as file:
-            file.write(text.encode())
+        write_text(known, text)
+
+
+def write_text(place: Path, text: str) -> None:
+    """Write a file whole or not at all, with the folder that it is in."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with write_atomically(place) as file:
+        file.write(text.encode())
 
 
 def _refuse_other(found: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:

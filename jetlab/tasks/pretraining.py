@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 
@@ -25,13 +25,12 @@ from jetlab.models.pretrainer import Pretrainer
 from jetlab.tasks.clock import StepClock
 from jetlab.tasks.finetune import backbone_of
 from jetlab.tasks.labelled import labels_among
-from jetlab.tasks.points import Points
+from jetlab.tasks.points import Points, write_text
 from jetlab.tasks.pretraining_generation import GenerationEffort, GenerationTask, of_classes
 from jetlab.tasks.pretraining_methods import METHODS, NONE, learner, needs_labels
 from jetlab.tasks.pretraining_table import PretrainingStudy
 from jetlab.tasks.transfer import MEASURES, Budget, transfer_curve
 from jetlab.train import Run, fit
-from jetlab.train.checkpoints import write_atomically
 
 if TYPE_CHECKING:
     from jetlab.jets import Jets
@@ -225,7 +224,7 @@ class _Study:
         for method in missing:
             self.say(f"A step of {METHODS[method]} takes {self.costs[method]:.3g} s: {self.steps(method):,} steps")
         if missing:
-            _keep(place, self.costs)
+            write_text(place, json.dumps(self.costs, indent=1) + "\n")
         return True
 
     def steps(self, method: str) -> int:
@@ -267,7 +266,7 @@ class _Study:
             facts |= {"steps": steps, "cpu_seconds": round(steps * (clock.each() or self.costs[method]), 2)}
             facts |= {"labels": len(self.learn) if needs_labels(method) else 0}
         if not known.exists():
-            _keep(known, facts)
+            write_text(known, json.dumps(facts, indent=1) + "\n")
         return encoder
 
     # ---- tasks ----------------------------------------------------------------------------------------------------
@@ -319,9 +318,3 @@ class _Study:
             pd.concat(generated, ignore_index=True) if generated else pd.DataFrame(),
             complete,
         )
-
-
-def _keep(place: Path, facts: Any) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with write_atomically(place) as file:
-        file.write((json.dumps(facts, indent=1) + "\n").encode())

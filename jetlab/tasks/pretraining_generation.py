@@ -18,8 +18,8 @@ from jetlab.objectives import FlowMatching
 from jetlab.samplers import generate
 from jetlab.tasks.generation import generation_table
 from jetlab.tasks.jetflow import fit_constituents, untrained_jetflow
+from jetlab.tasks.points import write_text
 from jetlab.tasks.prompts import train_prompts
-from jetlab.train.checkpoints import write_atomically
 
 if TYPE_CHECKING:
     from jetlab.models.jepa_encoder import JetEncoder
@@ -120,8 +120,7 @@ class GenerationTask:
             ours, self.true, observables=self.effort.observables, bootstrap=self.effort.bootstrap, floors=0, seeds=(),
             seed=seed,
         )  # fmt: skip
-        with write_atomically(place / "generation.csv") as file:
-            file.write(found.to_csv(index=False).encode())
+        write_text(place / "generation.csv", found.to_csv(index=False))
         return True
 
     def _trained(self, encoder: JetEncoder, place: Path, *, seed: int) -> JetFlow | None:
