@@ -23,6 +23,7 @@ def test_opening_the_view_and_choosing_a_study(quiet, context, toy_server):
     page.goto(f"{toy_server.url('toy_compare')}?observables=mass&jet_classes=QCD,Hbb")
     page.locator("#jl-plot canvas").first.wait_for(state="attached")
     assert page.locator("#jl-study-figure svg").count() == 0, "nothing is drawn before the view is opened"
+    assert not page.locator("#jl-studies").is_visible()
     page.locator(".jl-view").get_by_text("Studies").click()
     page.locator("#jl-study-figure svg").wait_for()
     assert not page.locator("#jl-plot").is_visible()
